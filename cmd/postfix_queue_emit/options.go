@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/emit"
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+type options struct {
+	Format      string     `arg:"-f,--format"`
+	To          string     `arg:"--to"`
+	Metrics     metricList `arg:"-m,--metrics"`
+	Name        string     `arg:"-n,--name"`
+	Prefix      string     `arg:"-p,--prefix"`
+	Part        parts      `arg:"--part"`
+	Usec        int64      `arg:"--usec"`
+	UpdateEvery int        `arg:"--update-every"`
+	Priority    int        `arg:"--priority"`
+	Check       bool       `arg:"--check"`
+	DryRun      bool       `arg:"--dry-run"`
+	cli.Common
+}
+
+func defaultOptions() options {
+	return options{
+		Format:      "netdata",
+		To:          "-",
+		Prefix:      "postfix_queue",
+		Part:        parts{charts: true, values: true},
+		UpdateEvery: 10,
+		Priority:    60000,
+		Common:      cli.Defaults(),
+	}
+}
+
+func parseOptions(args []string) (options, error) {
+	opts := defaultOptions()
+	// Netdata calls its external plugins with nothing but the interval.
+	if len(args) > 0 && args[0] != "" && strings.Trim(args[0], "0123456789") == "" {
+		args = append([]string{"--update-every"}, args...)
+	}
+	if err := cli.Parse(args, &opts, &opts.Common); err != nil {
+		return opts, err
+	}
+	opts.Prefix = strings.TrimRight(opts.Prefix, ".")
+	return opts, opts.check()
+}
+
+func (o *options) check() error {
+	switch {
+	case o.UpdateEvery < 1:
+		return errors.New("--update-every must be at least 1 second")
+	case o.Usec < 0:
+		return errors.New("--usec must not be negative")
+	case o.Priority < 0:
+		return errors.New("--priority must not be negative")
+	case o.Name != "" && len(o.ConfigDirs) > 1:
+		return errors.New("--name names one instance, and several are to be read")
+	case o.Check && o.DryRun:
+		return errors.New("--check and --dry-run exclude each other")
+	case !isStatsdName(o.Prefix):
+		return fmt.Errorf("--prefix %s has characters that no metric's name may have; there are letters, digits, -, _ and .", o.Prefix)
+	}
+	for _, pattern := range o.Metrics {
+		if !slices.ContainsFunc(queue.Select(o.Queues.Filter()), pattern.matches) {
+			return fmt.Errorf("--metrics %s: no metric that is looked at has such a name", pattern)
+		}
+	}
+	return nil
+}
+
+func isStatsdName(text string) bool {
+	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
+}
+
+func (o *options) emitOptions() emit.Options {
+	metrics := queue.Select(o.Queues.Filter())
+	if o.Metrics != nil {
+		metrics = slices.DeleteFunc(metrics, func(m queue.Metric) bool {
+			return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
+		})
+	}
+	return emit.Options{
+		Metrics: metrics,
+		Now:     time.Now(),
+		Named:   o.Name != "" || len(o.ConfigDirs) > 1,
+		Prefix:  o.Prefix,
+		Netdata: emit.NetdataOptions{
+			Charts:       o.Part.charts,
+			Values:       o.Part.values,
+			Microseconds: o.Usec,
+			UpdateEvery:  o.UpdateEvery,
+			Priority:     o.Priority,
+		},
+	}
+}
+
+// metricList is a list of metrics' names or globs.
+type metricList []pattern
+
+type pattern string
+
+func (p pattern) matches(m queue.Metric) bool {
+	ok, _ := path.Match(string(p), m.Name)
+	return ok
+}
+
+// UnmarshalText adds a list with commas.
+func (l *metricList) UnmarshalText(text []byte) error {
+	for item := range strings.SplitSeq(string(text), ",") {
+		if _, err := path.Match(item, ""); err != nil || item == "" {
+			return fmt.Errorf("%s is neither a name nor a glob", item)
+		}
+		*l = append(*l, pattern(item))
+	}
+	return nil
+}
+
+// parts are the parts of Netdata's protocol that are wanted.
+type parts struct{ charts, values bool }
+
+// UnmarshalText reads charts, values, or both with a comma.
+func (p *parts) UnmarshalText(text []byte) error {
+	*p = parts{}
+	for item := range strings.SplitSeq(string(text), ",") {
+		switch item {
+		case "charts":
+			p.charts = true
+		case "values":
+			p.values = true
+		default:
+			return fmt.Errorf("there is no part %s; there are charts, values and charts,values", item)
+		}
+	}
+	return nil
+}

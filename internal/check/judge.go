@@ -1,0 +1,253 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/thresholds"
+)
+
+// Levels of detail: how often -v was given.
+const (
+	DetailQueues = 1 // the table of queues
+	DetailSource = 3 // how the answer was found
+)
+
+// Judge compares the readings of one or more instances with the rules.
+func Judge(readings []queue.Reading, warn, crit thresholds.Rules, detail int) Result {
+	several := len(readings) > 1
+	var result Result
+	verdicts := make([]verdict, len(readings))
+	for i, reading := range readings {
+		v := judgeOne(reading, warn, crit)
+		if several {
+			prefix := label(reading.Instance.Name) + "_"
+			for j := range v.perf {
+				v.perf[j].Label = prefix + v.perf[j].Label
+			}
+		}
+		verdicts[i] = v
+		result.State = Worst(result.State, v.state)
+		result.Perf = append(result.Perf, v.perf...)
+	}
+	result.Lines = []string{line1(readings, verdicts, result.State)}
+	for _, reading := range readings {
+		result.Lines = append(result.Lines, detailLines(reading, several, detail)...)
+	}
+	return result
+}
+
+// label makes the name of an instance part of a performance data label.
+func label(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(name))
+}
+
+// line1 says what made the state: the one instance, or each that is in it.
+func line1(readings []queue.Reading, verdicts []verdict, state State) string {
+	if len(readings) == 1 {
+		return verdicts[0].text
+	}
+	var texts []string
+	others := 0
+	for i, v := range verdicts {
+		if v.state == state {
+			texts = append(texts, readings[i].Instance.Name+": "+v.text)
+		} else {
+			others++
+		}
+	}
+	text := strings.Join(texts, "; ")
+	switch others {
+	case 0:
+	case 1:
+		text += "; 1 other instance is better"
+	default:
+		text += fmt.Sprintf("; %d other instances are better", others)
+	}
+	return text
+}
+
+// verdict is the judgement of one instance.
+type verdict struct {
+	state State
+	text  string
+	perf  []Perf
+}
+
+func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
+	switch {
+	case r.Summary == nil:
+		return verdict{state: Unknown, text: r.Err.Error()}
+	case r.Summary.Down != "":
+		return verdict{state: Critical, text: downText(r)}
+	case r.Err == nil:
+		return judgeComplete(r.Summary, warn, crit)
+	case errors.Is(r.Err, context.DeadlineExceeded):
+		return judgeLowerBound(r, warn, crit)
+	case r.Summary.Total.Messages > 0:
+		text := fmt.Sprintf("%v; at least %s", r.Err, describe(emails(), r.Summary.Total.Messages))
+		return verdict{state: Unknown, text: text}
+	default:
+		return verdict{state: Unknown, text: r.Err.Error()}
+	}
+}
+
+// judgeComplete applies the rules to a complete reading of a running system.
+func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
+	var v verdict
+	var findings []finding
+	for _, m := range queue.Select(s.Filter) {
+		warnRange, warned := warn.For(m.Name)
+		critRange, crited := crit.For(m.Name)
+		value, known := m.Value(s)
+		if !known {
+			if warned || crited {
+				findings = append(findings, finding{Unknown, m.Name + " is not known from this source"})
+			}
+			continue
+		}
+		p := Perf{Label: m.Name, Value: value, Unit: m.Unit}
+		f := finding{OK, describe(m, value)}
+		if warned {
+			p.Warn = warnRange.String()
+			if warnRange.Alerts(value) {
+				f = finding{Warning, breach(m, value, warnRange)}
+			}
+		}
+		if crited {
+			p.Crit = critRange.String()
+			if critRange.Alerts(value) {
+				f = finding{Critical, breach(m, value, critRange)}
+			}
+		}
+		v.perf = append(v.perf, p)
+		if f.state != OK || isHeadline(m) {
+			findings = append(findings, f)
+		}
+	}
+	v.state, v.text = sumUp(findings)
+	if s.Total.Messages == 0 && v.state == OK {
+		v.text = "queue is empty"
+	}
+	v.text += circumstances(s)
+	return v
+}
+
+// judgeLowerBound judges a reading that was stopped at the deadline. Every
+// number is a lower bound: a range is broken only if that number and every
+// larger one breaks it, and no critical range may be left open before a
+// WARNING is certain.
+func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
+	s := r.Summary
+	stopped := fmt.Sprintf("listing stopped after %s", roundedSeconds(r.Took))
+	if s.Total.Messages == 0 {
+		return verdict{state: Unknown, text: fmt.Sprintf("no answer from %s within %s", s.Source, roundedSeconds(r.Took))}
+	}
+	var findings []finding
+	criticalOpen := false
+	for _, m := range queue.Select(s.Filter) {
+		warnRange, warned := warn.For(m.Name)
+		critRange, crited := crit.For(m.Name)
+		value, known := m.Value(s)
+		if !known {
+			criticalOpen = criticalOpen || crited
+			continue
+		}
+		f := finding{OK, describe(m, value)}
+		if warned && warnRange.AlertsFrom(value) {
+			f = finding{Warning, breach(m, value, warnRange)}
+		}
+		if crited && critRange.AlertsFrom(value) {
+			f = finding{Critical, breach(m, value, critRange)}
+		} else if crited {
+			criticalOpen = criticalOpen || critRange.MayAlertFrom(value)
+		}
+		if f.state != OK || isHeadline(m) {
+			findings = append(findings, f)
+		}
+	}
+	state, text := sumUp(findings)
+	text = "at least " + text + ", " + stopped
+	if state == OK || (state == Warning && criticalOpen) {
+		state = Unknown
+		text += "; raise --timeout, or let a timer write the listing and judge it with --input"
+	}
+	return verdict{state: state, text: text + circumstances(s)}
+}
+
+// downText says that the mail system is down, and what waits for it where that
+// could be read.
+func downText(r queue.Reading) string {
+	const down = "mail system is down"
+	s := r.Summary
+	switch {
+	case r.Err != nil && s.Total.Messages == 0:
+		if text := r.Err.Error(); strings.HasPrefix(text, down) {
+			return text
+		}
+		return fmt.Sprintf("%s, and the queue could not be read: %v", down, r.Err)
+	case s.Total.Messages == 0:
+		return down + ", queue is empty" + circumstances(s) + "; start it: postfix start"
+	}
+	var waiting []string
+	for _, m := range queue.Select(s.Filter) {
+		if value, known := m.Value(s); known && isHeadline(m) {
+			waiting = append(waiting, describe(m, value))
+		}
+	}
+	waiting[0] += " waiting"
+	if r.Err != nil {
+		waiting[0] = "at least " + waiting[0]
+	}
+	return down + ", " + strings.Join(waiting, ", ") + circumstances(s) + "; start it: postfix start"
+}
+
+// circumstances are what must be known to understand the numbers.
+func circumstances(s *queue.Summary) string {
+	var text string
+	switch {
+	case s.Unreadable == 1:
+		text += ", 1 line unreadable"
+	case s.Unreadable > 1:
+		text += fmt.Sprintf(", %d lines unreadable", s.Unreadable)
+	}
+	if filter := s.Filter.String(); filter != "" {
+		text += " (" + filter + ")"
+	}
+	return text
+}
+
+// finding is what one metric contributes to line 1.
+type finding struct {
+	state State
+	text  string
+}
+
+// sumUp returns the worst state and the texts, the most important first.
+func sumUp(findings []finding) (State, string) {
+	slices.SortStableFunc(findings, func(a, b finding) int {
+		return cmp.Compare(b.state.severity(), a.state.severity())
+	})
+	state := OK
+	texts := make([]string, len(findings))
+	for i, f := range findings {
+		state = Worst(state, f.state)
+		texts[i] = f.text
+	}
+	return state, strings.Join(texts, ", ")
+}
+
+func roundedSeconds(d time.Duration) string {
+	return fmt.Sprintf("%.3g s", d.Seconds())
+}

@@ -1,0 +1,126 @@
+package check
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/atc0005/go-nagios"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// Result is the answer to the monitoring system.
+type Result struct {
+	State State
+	Lines []string // Lines[0] is line 1 without its state and performance data
+	Perf  []Perf
+}
+
+// Perf is one item of performance data. Warn and Crit are ranges in canonical
+// form and in the value's unit, or empty.
+type Perf struct {
+	Label      string
+	Value      int64
+	Unit       queue.Unit
+	Warn, Crit string
+}
+
+// serviceName is what line 1 begins with.
+const serviceName = "POSTFIX_QUEUE"
+
+// Limits of the text, in bytes: what Nagios and NRPE are sure to pass on.
+// Performance data does not count: it is never cut.
+const (
+	maxText       = 1 << 10
+	maxDetailText = 4 << 10
+)
+
+// Failed returns the answer for a check that could not be made: UNKNOWN, with
+// the reason.
+func Failed(err error) Result {
+	return Result{State: Unknown, Lines: []string{err.Error()}}
+}
+
+// Write writes the answer as a plugin does: line 1 with all performance data,
+// then the other lines. It returns the plugin's exit code.
+func (r Result) Write(w io.Writer) (exitCode int) {
+	text, err := r.text()
+	if err != nil {
+		r = Failed(err)
+		text, _ = r.text()
+	}
+	// The library adds nothing but the life cycle here: its own place for
+	// performance data is behind all text, where a limit would cut it off.
+	var output bytes.Buffer
+	plugin := nagios.Plugin{ExitStatusCode: int(r.State), ServiceOutput: text}
+	plugin.SetOutputTarget(&output)
+	plugin.SkipOSExit()
+	plugin.ReturnCheckResults()
+	output.WriteByte('\n')
+	if _, err := output.WriteTo(w); err != nil {
+		return int(Unknown) // nobody has seen the answer
+	}
+	return plugin.ExitStatusCode
+}
+
+// text returns all lines, safe and within the limits.
+func (r Result) text() (string, error) {
+	limit := maxText
+	if len(r.Lines) > 1 {
+		limit = maxDetailText
+	}
+	line1 := shorten(queue.Safe(fmt.Sprintf("%s %s - %s", serviceName, r.State, r.Lines[0])), maxText)
+	limit -= len(line1)
+	perf, err := perfdata(r.Perf)
+	if err != nil {
+		return "", err
+	}
+	if perf != "" {
+		line1 += " | " + perf
+	}
+	lines := []string{line1}
+	for _, line := range r.Lines[1:] {
+		line = strings.TrimRight(queue.Safe(line), " ")
+		if limit -= 1 + len(line); limit < 0 {
+			break
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n"), nil
+}
+
+// shorten cuts a line that is too long even alone.
+func shorten(line string, limit int) string {
+	const mark = "..."
+	if len(line) <= limit {
+		return line
+	}
+	return line[:limit-len(mark)] + mark
+}
+
+// perfdata returns the items in the order of their labels.
+func perfdata(items []Perf) (string, error) {
+	items = slices.SortedFunc(slices.Values(items), func(a, b Perf) int { return cmp.Compare(a.Label, b.Label) })
+	words := make([]string, len(items))
+	for i, p := range items {
+		item := nagios.PerformanceData{
+			Label:             p.Label,
+			Value:             strconv.FormatInt(p.Value, 10),
+			UnitOfMeasurement: string(p.Unit),
+			Warn:              p.Warn,
+			Crit:              p.Crit,
+			Min:               "0",
+		}
+		if err := item.Validate(); err != nil {
+			return "", fmt.Errorf("performance data of %s: %w", p.Label, err)
+		}
+		// Without the library's quotes: a label of [a-z0-9_] needs none.
+		words[i] = fmt.Sprintf("%s=%s%s;%s;%s;%s", item.Label, item.Value, item.UnitOfMeasurement, item.Warn, item.Crit, item.Min)
+	}
+	return strings.Join(words, " "), nil
+}

@@ -1,0 +1,52 @@
+// Package check judges readings of mail queues for Nagios, Icinga and NRPE:
+// readings and thresholds become a state, lines of text and performance data.
+package check
+
+import (
+	"fmt"
+
+	"github.com/atc0005/go-nagios"
+)
+
+// State is the state of a service; its value is the plugin's exit code.
+type State int
+
+// The states of a service.
+const (
+	OK       = State(nagios.StateOKExitCode)
+	Warning  = State(nagios.StateWARNINGExitCode)
+	Critical = State(nagios.StateCRITICALExitCode)
+	Unknown  = State(nagios.StateUNKNOWNExitCode)
+)
+
+func (s State) String() string {
+	switch s {
+	case OK, Warning, Critical, Unknown:
+		return nagios.ExitCodeToStateLabel(int(s))
+	}
+	return fmt.Sprintf("State(%d)", int(s))
+}
+
+// severity orders the states: an UNKNOWN may hide anything, so that it is worse
+// than a WARNING, but never hides a CRITICAL.
+func (s State) severity() int {
+	switch s {
+	case OK:
+		return 0
+	case Warning:
+		return 1
+	case Critical:
+		return 3
+	default:
+		return 2
+	}
+}
+
+// Worst returns the worse of two states: CRITICAL over UNKNOWN over WARNING
+// over OK.
+func Worst(a, b State) State {
+	if b.severity() > a.severity() {
+		return b
+	}
+	return a
+}

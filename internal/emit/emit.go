@@ -1,0 +1,58 @@
+// Package emit writes readings of mail queues in the formats of metrics
+// systems and delivers them. Formats and targets do not know each other.
+package emit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// Options are what formats can be told.
+type Options struct {
+	Metrics []queue.Metric // the rows to emit, in this order
+	Now     time.Time
+	// Named puts the instance's name into names where a format can do without.
+	Named   bool
+	Prefix  string // statsd: what names begin with
+	Netdata NetdataOptions
+}
+
+// Format encodes complete readings of running mail systems. The result is a
+// whole document, or empty.
+type Format func(readings []queue.Reading, o Options) []byte
+
+func formats() map[string]Format {
+	return map[string]Format{
+		"netdata": netdata,
+		"statsd":  statsd,
+	}
+}
+
+// FormatNames returns the names of all formats.
+func FormatNames() []string { return slices.Sorted(maps.Keys(formats())) }
+
+// LookupFormat returns the format of that name.
+func LookupFormat(name string) (Format, error) {
+	format, ok := formats()[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no format %s; there are %s", name, strings.Join(FormatNames(), ", "))
+	}
+	return format, nil
+}
+
+// identifier makes the name of an instance part of a metric's name: every
+// character but letters, digits, - and _ becomes _.
+func identifier(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '_'
+	}, name)
+}

@@ -1,0 +1,98 @@
+package emit
+
+import (
+	"fmt"
+	"strings"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// NetdataOptions are what Netdata tells its plugins.
+type NetdataOptions struct {
+	Charts, Values bool  // which parts are written
+	Microseconds   int64 // since the last values; 0: these are the first
+	UpdateEvery    int   // seconds
+	Priority       int   // of the first chart; the others follow it
+}
+
+// netdataChart is what a chart shows of one family of metrics.
+type netdataChart struct {
+	family, by             string
+	id, title, units, kind string
+	divisor                int64 // from the metric's unit to the chart's
+}
+
+// netdataCharts are the charts in their order on the dashboard. The first two
+// are, letter for letter, those of Netdata's own collectors for Postfix, so that
+// dashboards and alerts made for them go on working.
+func netdataCharts() []netdataChart {
+	return []netdataChart{
+		{queue.FamilyEmails, "", "qemails", "Postfix Queue Emails", "emails", "line", 1},
+		{queue.FamilySize, "", "qsize", "Postfix Queue Size", "KiB", "area", 1024},
+		{queue.FamilyEmails, queue.ByQueue, "qemails_by_queue", "Postfix Queue Emails by Queue", "emails", "stacked", 1},
+		{queue.FamilySize, queue.ByQueue, "qsize_by_queue", "Postfix Queue Size by Queue", "KiB", "stacked", 1024},
+		{queue.FamilyAge, "", "qage", "Postfix Queue Oldest Email", "seconds", "line", 1},
+		{queue.FamilyAge, queue.ByQueue, "qage_by_queue", "Postfix Queue Oldest Email by Queue", "seconds", "line", 1},
+		{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
+		{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
+	}
+}
+
+// netdata writes the external plugin protocol, as Netdata's
+// src/plugins.d/README.md describes it. A collector that sends one line that
+// Netdata does not know is disconnected: blocks are complete or absent.
+func netdata(readings []queue.Reading, o Options) []byte {
+	var b strings.Builder
+	for _, r := range readings {
+		for i, chart := range netdataCharts() {
+			rows := chart.rows(o.Metrics, r.Summary)
+			if len(rows) == 0 {
+				continue
+			}
+			id := fmt.Sprintf("postfix_%s.%s", identifier(r.Instance.Name), chart.id)
+			if o.Netdata.Charts {
+				fmt.Fprintf(&b, "CHART %s '' '%s' '%s' 'queue' 'postfix.%s' '%s' %d %d '' '' 'postfix_queue'\n",
+					id, chart.title, chart.units, chart.id, chart.kind, o.Netdata.Priority+i, o.Netdata.UpdateEvery)
+				for _, row := range rows {
+					fmt.Fprintf(&b, "DIMENSION %s '' absolute 1 1\n", row.dimension)
+				}
+			}
+			if o.Netdata.Values {
+				b.WriteString("BEGIN " + id)
+				// A CHART line makes the next values the first ones again.
+				if o.Netdata.Microseconds > 0 && !o.Netdata.Charts {
+					fmt.Fprintf(&b, " %d", o.Netdata.Microseconds)
+				}
+				b.WriteByte('\n')
+				for _, row := range rows {
+					fmt.Fprintf(&b, "SET %s = %d\n", row.dimension, row.value/chart.divisor)
+				}
+				b.WriteString("END\n")
+			}
+		}
+	}
+	return []byte(b.String())
+}
+
+type netdataRow struct {
+	dimension string
+	value     int64
+}
+
+// rows returns the dimensions of the chart that are wanted and known.
+func (c netdataChart) rows(metrics []queue.Metric, s *queue.Summary) []netdataRow {
+	var rows []netdataRow
+	for _, m := range metrics {
+		if m.Family != c.family || m.By != c.by {
+			continue
+		}
+		if value, known := m.Value(s); known {
+			dimension := m.Of
+			if dimension == "" {
+				dimension = m.Name
+			}
+			rows = append(rows, netdataRow{dimension, value})
+		}
+	}
+	return rows
+}

@@ -1,0 +1,49 @@
+// Package queue is the domain of the two programs: messages of a Postfix mail
+// queue, the summary of a queue, and the one table of metrics that thresholds,
+// performance data and every wire format are derived from.
+//
+// It is pure: nothing here runs a program, opens a file or prints.
+package queue
+
+import "time"
+
+// Name is the name of a Postfix queue as postqueue(1) prints it. The empty
+// name stands for "one of incoming, deferred and maildrop": a text listing
+// cannot tell these apart.
+type Name string
+
+// The queues that hold mail. The corrupt queue is not among them: its files
+// are damaged and never listed.
+const (
+	Active   Name = "active"
+	Deferred Name = "deferred"
+	Hold     Name = "hold"
+	Incoming Name = "incoming"
+	Maildrop Name = "maildrop"
+)
+
+// Names returns the queues that hold mail, in alphabetical order.
+func Names() []Name {
+	return []Name{Active, Deferred, Hold, Incoming, Maildrop}
+}
+
+// NullSender is how listings write the empty envelope sender of bounces: the
+// default of empty_address_recipient in postconf(5).
+const NullSender = "MAILER-DAEMON"
+
+// Message is one message as a listing shows it.
+type Message struct {
+	Queue        Name
+	ID           string    // unique within one Postfix instance at one time
+	Arrival      time.Time // zero where the source cannot know it
+	SizeBytes    int64     // as postqueue reports it: the message without its envelope
+	ForcedExpire bool      // marked by postsuper -e or -f
+	Sender       string    // quoted as in RFC 822; NullSender for the empty one
+	Recipients   []Recipient
+}
+
+// Recipient is one address that a message still waits to be delivered to.
+type Recipient struct {
+	Address string
+	Reason  string // why it is still waiting; empty where there is no reason
+}

@@ -1,0 +1,171 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// command is a program of Postfix with its arguments.
+type command struct {
+	path string
+	args []string
+}
+
+func (c command) String() string {
+	return strings.Join(append([]string{c.path}, c.args...), " ")
+}
+
+// environment is what the programs of Postfix get: one language and one time
+// zone whatever the caller's are, and nothing that points them elsewhere.
+func environment() []string {
+	return []string{"LC_ALL=C", "TZ=UTC0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+}
+
+// reapDelay is how long the command's end is waited for once it was killed.
+const reapDelay = 100 * time.Millisecond
+
+// run starts the command, hands its standard output to read, and returns when
+// it has ended. At the end of ctx, or when read fails, the command is killed
+// with its whole process group, and no program that holds its output open can
+// delay the return. The error is the context's cause, that of read, or an
+// *exec.ExitError, in this order.
+func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	cmd := exec.CommandContext(ctx, c.path, c.args...)
+	cmd.Env = environment()
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = reapDelay
+	var diagnostics headAndTail
+	cmd.Stderr = &diagnostics
+
+	stdout, childEnd, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer stdout.Close()
+	cmd.Stdout = childEnd
+	err = cmd.Start()
+	childEnd.Close()
+	if err != nil {
+		return "", err
+	}
+	stop := context.AfterFunc(ctx, func() {
+		// A time in the past ends a Read that is under way.
+		_ = stdout.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer stop()
+
+	err = read(stdout)
+	if err != nil {
+		cancel(err)
+	}
+	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
+		err = waitErr
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return diagnostics.String(), err
+}
+
+// output returns the command's first line of output.
+func (c command) output(ctx context.Context) (string, error) {
+	var text strings.Builder
+	stderr, err := c.run(ctx, func(r io.Reader) error {
+		_, err := io.Copy(&text, io.LimitReader(r, 64<<10))
+		return err
+	})
+	if err != nil {
+		return "", c.failure(stderr, err)
+	}
+	line, _, _ := strings.Cut(text.String(), "\n")
+	return strings.TrimSpace(line), nil
+}
+
+// failure turns an error of run into one for people.
+func (c command) failure(stderr string, err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return &CommandError{Command: c.String(), Result: exit.Error(), Stderr: lastLine(stderr)}
+	}
+	return err
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// sbinDirs are the usual directories of Postfix's administration programs.
+func sbinDirs() []string {
+	return []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
+}
+
+// locate returns the absolute path of a program of Postfix: from one of dirs,
+// or from the command_directory that postconf prints.
+func locate(ctx context.Context, dirs []string, program string) (string, error) {
+	for _, dir := range dirs {
+		if path := filepath.Join(dir, program); isExecutable(path) {
+			return path, nil
+		}
+	}
+	notFound := &NotFoundError{Program: program, Dirs: dirs}
+	if program == "postconf" {
+		return exec.LookPath(program)
+	}
+	postconf, err := locate(ctx, dirs, "postconf")
+	if err != nil {
+		return "", notFound
+	}
+	dir, err := command{postconf, []string{"-h", "command_directory"}}.output(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", err
+		}
+		return "", notFound
+	}
+	if path := filepath.Join(dir, program); filepath.IsAbs(path) && isExecutable(path) {
+		return path, nil
+	}
+	notFound.Dirs = append(notFound.Dirs[:len(dirs):len(dirs)], dir)
+	return "", notFound
+}
+
+func isExecutable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// headAndTail keeps the beginning and the end of what is written to it. What
+// went wrong stands in one of them.
+type headAndTail struct {
+	head, tail []byte
+}
+
+const keepDiagnostics = 4 << 10 // each
+
+func (b *headAndTail) Write(p []byte) (int, error) {
+	n := len(p)
+	take := min(n, keepDiagnostics-len(b.head))
+	b.head = append(b.head, p[:take]...)
+	b.tail = append(b.tail, p[take:]...)
+	if excess := len(b.tail) - keepDiagnostics; excess > 0 {
+		b.tail = append(b.tail[:0], b.tail[excess:]...)
+	}
+	return n, nil
+}
+
+func (b *headAndTail) String() string {
+	return string(b.head) + string(b.tail)
+}

@@ -1,0 +1,154 @@
+package thresholds
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+func TestParseRule(t *testing.T) {
+	tests := []struct {
+		text   string
+		metric string
+		want   Range
+	}{
+		{"100", "emails", Range{0, 100, false}},
+		{"emails=100", "emails", Range{0, 100, false}},
+		{"size=10", "size", Range{0, 10240, false}},
+		{"deferred_size=@1M:", "deferred_size", Range{1 << 20, math.Inf(1), true}},
+		{"age=4h", "age", Range{0, 14400, false}},
+		{"hold_age=~:2d", "hold_age", Range{math.Inf(-1), 172800, false}},
+		{" hold = 5 ", "hold", Range{0, 5, false}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			rule, err := ParseRule(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rule.Metric.Name != tt.metric || rule.Range != tt.want {
+				t.Errorf("got %s %+v, want %s %+v", rule.Metric.Name, rule.Range, tt.metric, tt.want)
+			}
+		})
+	}
+}
+
+func TestParseRuleRefusals(t *testing.T) {
+	for _, text := range []string{"Emails=3", "=3", "nosuch=3", "corrupt", "emails=", "emails=1=2", "emails:3=4"} {
+		t.Run(text, func(t *testing.T) {
+			if rule, err := ParseRule(text); err == nil {
+				t.Errorf("got %+v, want an error", rule)
+			}
+		})
+	}
+	_, err := ParseRule("nosuch=3")
+	var unknown *UnknownMetricError
+	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "maildrop_age") {
+		t.Errorf("error %v does not name the metrics there are", err)
+	}
+}
+
+func TestRulesCollectOneRangePerMetric(t *testing.T) {
+	var rules Rules
+	for _, text := range []string{"100", "size=5M", "age=1h"} {
+		if err := rules.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, ok := rules.For("size"); !ok || r.End != 5<<20 {
+		t.Errorf("range for size: %v, %v", r, ok)
+	}
+	if _, ok := rules.For("hold"); ok {
+		t.Error("a range for hold out of nowhere")
+	}
+	if err := rules.UnmarshalText([]byte("emails=200")); err == nil || !strings.Contains(err.Error(), "two ranges for emails") {
+		t.Errorf("second range for emails: %v", err)
+	}
+	if len(rules) != 3 {
+		t.Errorf("%d rules, want 3", len(rules))
+	}
+}
+
+func TestRulesCheckFilter(t *testing.T) {
+	rules := Rules{}
+	for _, text := range []string{"10", "hold=2"} {
+		if err := rules.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rules.CheckFilter(queue.Filter{}); err != nil {
+		t.Error(err)
+	}
+	if err := rules.CheckFilter(queue.Filter{Queues: []queue.Name{queue.Hold}}); err != nil {
+		t.Error(err)
+	}
+	if err := rules.CheckFilter(queue.Filter{Queues: []queue.Name{queue.Active}}); err == nil {
+		t.Error("no error for a range for hold while only active is looked at")
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	tests := map[string]time.Duration{
+		"0": 0, "8": 8 * time.Second, "0.5": time.Second / 2, "5m": 5 * time.Minute, "36h": 36 * time.Hour, "1w": 168 * time.Hour,
+	}
+	for text, want := range tests {
+		if got, err := ParseDuration(text); err != nil || got != want {
+			t.Errorf("%s: got %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "5x", "m", "1h30m", "99999w", "1e2"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("%q: got %v, want an error", text, got)
+		}
+	}
+}
+
+func TestFormatDuration(t *testing.T) {
+	tests := map[time.Duration]string{
+		0: "0s", 999 * time.Millisecond: "0s", 59 * time.Second: "59s", time.Minute: "1m", 62 * time.Second: "1m 2s",
+		time.Hour: "1h", 2*time.Hour + 5*time.Minute + 9*time.Second: "2h 5m", 76*time.Hour + 59*time.Minute: "3d 4h", 24 * time.Hour: "1d",
+	}
+	for d, want := range tests {
+		if got := FormatDuration(d); got != want {
+			t.Errorf("%d ns: got %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestFormatSize(t *testing.T) {
+	tests := map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1 KiB", 60416: "59 KiB", 1048575: "1023 KiB", 1 << 20: "1 MiB",
+		35127296: "33.5 MiB", 1<<30 - 1: "1023.9 MiB", 1 << 30: "1 GiB", 3 << 40: "3 TiB", math.MaxInt64: "8191.9 PiB",
+	}
+	for size, want := range tests {
+		if got := FormatSize(size); got != want {
+			t.Errorf("%d: got %q, want %q", size, got, want)
+		}
+	}
+}
+
+func FuzzRules(f *testing.F) {
+	f.Add("emails=10", "size=@5M:")
+	f.Add("10", "emails=3")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		var rules Rules
+		accepted := 0
+		for _, text := range []string{first, second} {
+			if rules.UnmarshalText([]byte(text)) == nil {
+				accepted++
+			}
+		}
+		if len(rules) != accepted {
+			t.Fatalf("%q, %q: %d accepted, %d kept", first, second, accepted, len(rules))
+		}
+		for _, rule := range rules {
+			if r, ok := rules.For(rule.Metric.Name); !ok || r != rule.Range {
+				t.Fatalf("%q, %q: the range for %s is lost", first, second, rule.Metric.Name)
+			}
+		}
+	})
+}
