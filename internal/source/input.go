@@ -34,7 +34,8 @@ func (in *Input) Read(ctx context.Context, visit func(*queue.Message)) (facts qu
 	facts.Detail = "standard input"
 	if in.Path != "-" {
 		facts.Detail = in.Path
-		// O_NONBLOCK: a FIFO that nobody writes to is empty, not a reason to wait.
+		// O_NONBLOCK: to open a FIFO is to wait for its writer, and that must end
+		// with the context, as reading does.
 		f, err = os.OpenFile(in.Path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return facts, fmt.Errorf("cannot read the listing: %w", err)

@@ -1,0 +1,265 @@
+//go:build integration
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for what must come. It is a limit for failures, not a measure.
+const patience = 2 * time.Minute
+
+// waitFor asks until the answer is true. The test fails when patience is over, with what was last
+// seen.
+func waitFor(t testing.TB, what string, ask func() (done bool, seen any)) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		done, seen := ask()
+		if done {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain for %s; now: %v", patience, what, seen)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// publicTempDir is a temporary directory that every user can read.
+func publicTempDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// A command says how a program is run.
+type command struct {
+	user       string   // root where empty
+	noNewPrivs bool     // setuid and setgid bits are without effect, as with NoNewPrivileges= of systemd
+	env        []string // on top of a PATH, which is all the environment otherwise
+	stdin      string
+}
+
+// A result is what a program left behind. The exit code is -1 if a signal ended it.
+type result struct {
+	stdout, stderr string
+	exitCode       int
+	duration       time.Duration
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("exit code %d after %v\nstdout: %s\nstderr: %s", r.exitCode, r.duration, r.stdout, r.stderr)
+}
+
+// runAs runs a program as "root" or an unprivileged user, "nobody" as a rule.
+func runAs(t testing.TB, user, program string, args ...string) result {
+	t.Helper()
+	return command{user: user}.run(t, program, args...)
+}
+
+// run runs a program to its end, and to the end of all that holds its output.
+func (c command) run(t testing.TB, program string, args ...string) result {
+	t.Helper()
+	return c.start(t, program, args...).wait()
+}
+
+// A runningCommand is a program that was started and has to be waited for.
+type runningCommand struct {
+	t              testing.TB
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	started        time.Time
+	ctx            context.Context
+	cancel         context.CancelFunc
+}
+
+// start starts a program in a process group of its own, as a daemon would.
+func (c command) start(t testing.TB, program string, args ...string) *runningCommand {
+	t.Helper()
+	if c.noNewPrivs {
+		setpriv, err := exec.LookPath("setpriv")
+		if err != nil {
+			leaveOut(t, err.Error())
+		}
+		program, args = setpriv, append([]string{"--no-new-privs", program}, args...)
+	}
+	r := &runningCommand{t: t}
+	// Not t.Context, which is done before the cleanup functions.
+	r.ctx, r.cancel = context.WithTimeout(context.Background(), patience)
+	r.cmd = exec.CommandContext(r.ctx, program, args...)
+	r.cmd.Dir = "/"
+	r.cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
+	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = strings.NewReader(c.stdin), &r.stdout, &r.stderr
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if c.user != "" && c.user != "root" {
+		r.cmd.SysProcAttr.Credential = credential(t, c.user)
+	}
+	r.cmd.Cancel = func() error { return unix.Kill(-r.cmd.Process.Pid, unix.SIGKILL) }
+	r.cmd.WaitDelay = patience
+	r.started = time.Now()
+	if err := r.cmd.Start(); err != nil {
+		r.cancel()
+		t.Fatal(err)
+	}
+	return r
+}
+
+// signal sends a signal to the program, not to its children.
+func (r *runningCommand) signal(sig os.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(sig); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// wait waits for the end of the program, and of all that holds its output.
+func (r *runningCommand) wait() result {
+	r.t.Helper()
+	defer r.cancel()
+	err := r.cmd.Wait()
+	ended := result{r.stdout.String(), r.stderr.String(), r.cmd.ProcessState.ExitCode(), time.Since(r.started)}
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed || r.ctx.Err() != nil {
+		r.t.Fatalf("%s: %v (%v)\n%s", r.cmd, err, r.ctx.Err(), ended)
+	}
+	return ended
+}
+
+func credential(t testing.TB, name string) *syscall.Credential {
+	t.Helper()
+	account, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := number(t, account.Uid), number(t, account.Gid)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func number(t testing.TB, decimal string) int {
+	t.Helper()
+	n, err := strconv.Atoi(decimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+const postqueueProgram = "/usr/sbin/postqueue"
+
+// replacePostqueue puts a shell script in postqueue's place until the end of the test. The script has
+// no setgid bit and gets the arguments that were meant for postqueue.
+func replacePostqueue(t testing.TB, script string) {
+	t.Helper()
+	standIn := filepath.Join(publicTempDir(t), "postqueue")
+	if !strings.HasPrefix(script, "#!") {
+		script = "#!/bin/sh\n" + script
+	}
+	if err := os.WriteFile(standIn, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, standIn, postqueueProgram)
+}
+
+// hidePostqueue takes postqueue away until the end of the test: links to all other programs of its
+// directory are mounted over the directory.
+func hidePostqueue(t testing.TB) {
+	t.Helper()
+	sbin := filepath.Dir(postqueueProgram)
+	behind, links := publicTempDir(t), publicTempDir(t)
+	entries, err := os.ReadDir(sbin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if entry.Name() == filepath.Base(postqueueProgram) {
+			continue
+		}
+		// A relative link is right only where it lies.
+		target, err := os.Readlink(filepath.Join(sbin, entry.Name()))
+		if err != nil {
+			target = filepath.Join(behind, entry.Name())
+		}
+		if err := os.Symlink(target, filepath.Join(links, entry.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind(t, sbin, behind)
+	bind(t, links, sbin)
+}
+
+// bind mounts source over target until the end of the test.
+func bind(t testing.TB, source, target string) {
+	t.Helper()
+	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("mount %s over %s: %v", source, target, err)
+	}
+	t.Cleanup(func() {
+		err := unix.Unmount(target, 0)
+		if err == nil {
+			return
+		}
+		t.Errorf("unmount %s: %v", target, err)
+		// The next test must find the place free all the same.
+		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+			t.Errorf("detach %s: %v", target, err)
+		}
+	})
+}
+
+// measurePeak runs a program as root and returns its peak resident size in bytes as well.
+//
+// The kernel counts the memory of the process that starts a program as the program's own, so that
+// a test with a large heap cannot be that process: a fresh copy of the test binary is. Its own few
+// MiB, some twenty with the race detector, are the least that can be measured.
+func measurePeak(t testing.TB, program string, args ...string) (r result, peakBytes int64) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := filepath.Join(t.TempDir(), "peak")
+	measuring := command{env: []string{stageVariable + "=" + stageMeasure, "GOGC=off"}}
+	r = measuring.run(t, self, append([]string{report, program}, args...)...)
+	peak, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r)
+	}
+	return r, int64(number(t, string(peak)))
+}
+
+// measureStage runs the program of its arguments and writes its peak resident size, in bytes, to the
+// file that is its first argument.
+func measureStage() int {
+	report, program, args := os.Args[1], os.Args[2], os.Args[3:]
+	cmd := exec.Command(program, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		return fail(err)
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	peakBytes := usage.Maxrss * 1024
+	if err := os.WriteFile(report, []byte(strconv.FormatInt(peakBytes, 10)), 0o600); err != nil {
+		return fail(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}

@@ -1,0 +1,116 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"net/textproto"
+	"strings"
+)
+
+// A mail is a message to be sent. Addresses are as SMTP has them between the angle brackets, quoted
+// where that is needed; an empty sender is the null sender.
+type mail struct {
+	from      string
+	to        []string
+	body      string // without line ends other than \n, and without leading dots
+	sizeBytes int    // the body is filled up to about that size
+}
+
+// content is the message itself, header and body, in lines of \n.
+func (m mail) content() string {
+	body := m.body
+	const filler = "All work and no play makes Jack a dull boy, over and over again.\n"
+	if missing := m.sizeBytes - len(body); missing > 0 {
+		if body != "" && !strings.HasSuffix(body, "\n") {
+			body += "\n"
+		}
+		body += strings.Repeat(filler, missing/len(filler)+1)[:missing]
+	}
+	return "Subject: test\n\n" + strings.TrimSuffix(body, "\n") + "\n"
+}
+
+// send delivers a mail by SMTP to port 25 and returns its queue ID.
+func (p *postfixInstance) send(m mail) string {
+	p.t.Helper()
+	id, err := smtpSend("127.0.0.1:25", m)
+	if err != nil {
+		p.t.Fatalf("send %q to %q: %v", m.from, m.to, err)
+	}
+	return id
+}
+
+// smtpSend is a client of its own because net/smtp refuses what Postfix takes.
+func smtpSend(server string, m mail) (queueID string, err error) {
+	conn, err := textproto.Dial("tcp", server)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, _, err := conn.ReadResponse(220); err != nil {
+		return "", err
+	}
+	from := fmt.Sprintf("MAIL FROM:<%s>", m.from)
+	if !isASCII(m.from + strings.Join(m.to, "")) {
+		from += " SMTPUTF8"
+	}
+	dialogue := []string{"EHLO client.example", from}
+	for _, to := range m.to {
+		dialogue = append(dialogue, fmt.Sprintf("RCPT TO:<%s>", to))
+	}
+	for _, line := range dialogue {
+		if err := converse(conn, 250, line); err != nil {
+			return "", err
+		}
+	}
+	if err := converse(conn, 354, "DATA"); err != nil {
+		return "", err
+	}
+	data := conn.DotWriter()
+	if _, err := data.Write([]byte(m.content())); err != nil {
+		return "", err
+	}
+	if err := data.Close(); err != nil {
+		return "", err
+	}
+	_, accepted, err := conn.ReadResponse(250)
+	if err != nil {
+		return "", err
+	}
+	_, queueID, ok := strings.Cut(accepted, "queued as ")
+	if !ok {
+		return "", fmt.Errorf("no queue ID in %q", accepted)
+	}
+	return strings.TrimSpace(queueID), converse(conn, 221, "QUIT")
+}
+
+func converse(conn *textproto.Conn, code int, line string) error {
+	if err := conn.PrintfLine("%s", line); err != nil {
+		return err
+	}
+	if _, _, err := conn.ReadResponse(code); err != nil {
+		return fmt.Errorf("%s: %w", line, err)
+	}
+	return nil
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// sendmail hands a mail to sendmail(1), which puts it into maildrop, from where pickup takes it while
+// Postfix runs.
+func (p *postfixInstance) sendmail(m mail) result {
+	p.t.Helper()
+	from := m.from
+	if from == "" {
+		from = "<>"
+	}
+	args := append([]string{"-i", "-f", from, "--"}, m.to...)
+	return p.must(command{stdin: m.content()}.run(p.t, "/usr/sbin/sendmail", args...))
+}

@@ -1,0 +1,294 @@
+//go:build integration
+
+// Package integration tests the two programs against a real Postfix.
+//
+// The test binary starts itself again in namespaces of its own: mounts, processes and network are
+// private, so that the Postfix of a test lies over the standard places (/etc/postfix,
+// /var/spool/postfix, port 25) while the machine's own never notices. All that is written lies on
+// a tmpfs inside, and all that runs is a child of the first process inside: both are gone with it,
+// however it ends.
+//
+// That takes root, Postfix and leave to make namespaces. Without them the tests are left out, with
+// their names and the reason, or fail where REQUIRE=all is in the environment.
+package integration
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary runs three times, one inside the other. The variable tells it which one it is.
+const (
+	stageVariable   = "POSTFIX_QUEUE_TEST_STAGE"
+	scratchVariable = "POSTFIX_QUEUE_TEST_SCRATCH"
+
+	stageInit    = "init"    // process 1 of the namespaces: prepares them, and reaps
+	stageTests   = "tests"   // runs the tests
+	stageMeasure = "measure" // runs one program for measurePeak
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(stageVariable) {
+	case stageInit:
+		os.Exit(initStage(m))
+	case stageTests:
+		os.Exit(testStage(m))
+	case stageMeasure:
+		os.Exit(measureStage())
+	default:
+		os.Exit(outerStage(m))
+	}
+}
+
+// outerStage starts the test binary again in new mount and process namespaces, and returns its exit
+// code. If this process dies, process 1 inside is killed, and with it everything inside.
+func outerStage(m *testing.M) int {
+	if err := checkMachine(); err != nil {
+		return leaveOutAll(m, err)
+	}
+	// Only a mount point. It is not in $TMPDIR, because other users must get through to it, and that is
+	// often closed to them (libpam-tmpdir).
+	scratch, err := os.MkdirTemp("/tmp", "postfix-queue-test-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(scratch)
+	if err := os.Chmod(scratch, 0o755); err != nil {
+		return fail(err)
+	}
+
+	// Pdeathsig is sent when the thread that started the child ends, not the process.
+	runtime.LockOSThread()
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
+	defer stop()
+	inner, err := again(ctx, stageInit, &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		Pdeathsig:  unix.SIGKILL,
+	})
+	if err != nil {
+		return fail(err)
+	}
+	inner.Env = append(inner.Env, scratchVariable+"="+scratch)
+	err = inner.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return max(exit.ExitCode(), 1) // -1 where it was killed
+	}
+	if err != nil {
+		return leaveOutAll(m, fmt.Errorf("no new namespaces: %w", err))
+	}
+	return 0
+}
+
+// initStage is process 1 of its process namespace: it prepares the file systems, builds the programs
+// while there still is a network, starts the tests, and reaps the orphans until they are done.
+func initStage(m *testing.M) int {
+	if err := isolateMounts(os.Getenv(scratchVariable)); err != nil {
+		return leaveOutAll(m, err)
+	}
+	if err := buildPrograms(); err != nil {
+		return fail(err)
+	}
+	tests, err := again(context.Background(), stageTests, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET})
+	if err != nil {
+		return fail(err)
+	}
+	if err := tests.Start(); err != nil {
+		return leaveOutAll(m, fmt.Errorf("no new network namespace: %w", err))
+	}
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fail(fmt.Errorf("wait for the tests: %w", err))
+		case pid == tests.Process.Pid && status.Exited():
+			return status.ExitStatus()
+		case pid == tests.Process.Pid:
+			return fail(fmt.Errorf("the tests were killed: %s", status.Signal()))
+		}
+	}
+}
+
+// testStage runs the tests, and sees to it that they leave no mount and no process behind.
+func testStage(m *testing.M) int {
+	if err := raiseLoopback(); err != nil {
+		return fail(fmt.Errorf("bring lo up: %w", err))
+	}
+	for _, setting := range os.Environ() {
+		// MAIL_CONFIG and its like would lead the Postfix programs elsewhere.
+		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "MAIL_") || name == stageVariable {
+			os.Unsetenv(name)
+		}
+	}
+	unix.Umask(0o022)
+
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fail(err)
+	}
+	code := m.Run()
+	after, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fail(err)
+	}
+	if string(after) != string(mounts) {
+		return fail(fmt.Errorf("the tests left mounts behind, now there are:\n%s", after))
+	}
+	processes, err := readProcesses()
+	if err != nil {
+		return fail(err)
+	}
+	for _, p := range processes {
+		if p.pid != 1 && p.pid != os.Getpid() {
+			return fail(fmt.Errorf("the tests left a process behind: %s", p))
+		}
+	}
+	return code
+}
+
+// again is this test binary with the same arguments and the same standard streams.
+func again(ctx context.Context, stage string, attributes *syscall.SysProcAttr) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), stageVariable+"="+stage)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = attributes
+	return cmd, nil
+}
+
+// checkMachine says what the machine lacks for these tests.
+func checkMachine() error {
+	if os.Geteuid() != 0 {
+		return errors.New("not root")
+	}
+	for _, program := range []string{"postfix", "postconf", "postqueue", "postsuper", "sendmail"} {
+		if _, err := os.Stat("/usr/sbin/" + program); err != nil {
+			return fmt.Errorf("Postfix is not installed: %w", err)
+		}
+	}
+	if _, err := user.Lookup("postfix"); err != nil {
+		return fmt.Errorf("Postfix is not installed: %w", err)
+	}
+	for _, dir := range []string{configDir, spoolDir, dataDir} {
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("Postfix is not installed: %w", err)
+		}
+	}
+	return nil
+}
+
+// isolateMounts makes the mounts private, shows the processes of this namespace in /proc, and makes
+// scratch the directory for temporary files.
+func isolateMounts(scratch string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	if err := unix.Mount("tmpfs", scratch, "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount %s: %w", scratch, err)
+	}
+	return os.Setenv("TMPDIR", scratch)
+}
+
+// raiseLoopback brings up lo, which is down in a new network namespace.
+func raiseLoopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+}
+
+// binDir is where the programs under test are. All users can read it.
+func binDir() string { return filepath.Join(os.TempDir(), "bin") }
+
+// buildLog holds what the compiler said if the programs could not be built.
+func buildLog() string { return filepath.Join(binDir(), "build.log") }
+
+// buildPrograms builds the programs into binDir. That they do not compile is no error here: it fails
+// the tests that call program.
+func buildPrograms() error {
+	if err := os.Mkdir(binDir(), 0o755); err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-o", binDir(), "./cmd/check_postfix_queue", "./cmd/postfix_queue_emit")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := build.CombinedOutput(); err != nil {
+		return os.WriteFile(buildLog(), fmt.Appendf(output, "go build: %v\n", err), 0o644)
+	}
+	return nil
+}
+
+// program is the path of one of the programs under test.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	if log, err := os.ReadFile(buildLog()); err == nil {
+		t.Fatalf("the programs do not build:\n%s", log)
+	}
+	path := filepath.Join(binDir(), name)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// required reports whether nothing may be left out.
+func required() bool { return os.Getenv("REQUIRE") == "all" }
+
+// leaveOut skips a test that cannot run on this machine, or fails it where nothing may be left out.
+func leaveOut(t testing.TB, reason string) {
+	t.Helper()
+	if required() {
+		t.Fatalf("REQUIRE=all, but: %s", reason)
+	}
+	t.Skip(reason)
+}
+
+// leaveOutAll names the tests that would have run and why they do not. Go shows that only with -v,
+// as with all that a passing package prints.
+func leaveOutAll(m *testing.M, reason error) int {
+	if required() {
+		return fail(fmt.Errorf("REQUIRE=all, but the integration tests cannot run: %w", reason))
+	}
+	flag.Parse()
+	wanted, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	if wanted == "" {
+		wanted = "."
+	}
+	if err := flag.Set("test.list", wanted); err != nil {
+		return fail(err)
+	}
+	fmt.Printf("integration tests left out (%v):\n", reason)
+	return m.Run()
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "integration:", err)
+	return 1
+}

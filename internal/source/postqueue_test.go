@@ -1,0 +1,273 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// install writes programs that stand in for Postfix's and returns their
+// directory. The real ones are asked in the integration tests; here it is their
+// every word that matters, and that of versions nobody can install any more.
+func install(t *testing.T, programs map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, script := range programs {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const jsonLine = `{"queue_name": "hold", "queue_id": "A1", "arrival_time": 5, "message_size": 8, "sender": "s", "recipients": []}`
+
+func TestPostqueueFailures(t *testing.T) {
+	value := func(s string) *string { return &s }
+	dirOf := func(err error, dir string) string { return strings.ReplaceAll(err.Error(), dir, "DIR") }
+	tests := []struct {
+		name   string
+		script string
+		config string
+		want   error
+	}{
+		{
+			name:   "down, ordinary user",
+			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down (Connect to the Postfix showq service: Connection refused)" >&2; exit 69`,
+			want:   &DownError{"Connect to the Postfix showq service: Connection refused"},
+		},
+		{
+			name:   "down, before 3.7",
+			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down" >&2; exit 69`,
+			want:   &DownError{},
+		},
+		{
+			name:   "not authorized",
+			script: `echo "postqueue: fatal: User nagios(105) is not allowed to view the mail queue" >&2; exit 69`,
+			want:   &AccessError{User: "nagios", Authorized: value("root, icinga")},
+		},
+		{
+			name:   "not authorized, no name",
+			script: `echo "postqueue: fatal: User unknown(54321) is not allowed to view the mail queue" >&2; exit 69`,
+			config: "/etc/postfix-out",
+			want:   &AccessError{User: "54321", Authorized: value("root, icinga"), ConfigDir: "/etc/postfix-out"},
+		},
+		{
+			name:   "setgid bit lost",
+			script: `echo "postqueue: fatal: Connect to the Postfix showq service: Permission denied" >&2; exit 69`,
+			want:   &SetgidError{"DIR/postqueue", SetgidBitLost},
+		},
+		{
+			name: "configuration directory not listed",
+			script: `echo "postqueue: error: unauthorized configuration directory name: /etc/postfix-out" >&2
+echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-out\" or \"multi_instance_directories = /etc/postfix-out\" in /etc/postfix/main.cf" >&2; exit 69`,
+			config: "/etc/postfix-out",
+			want:   &ConfigDirError{"/etc/postfix-out", value("root, icinga")},
+		},
+		{
+			name:   "no main.cf",
+			script: `echo "postqueue: fatal: open /etc/postfix/main.cf: No such file or directory" >&2; exit 69`,
+			want:   &NoConfigError{"/etc/postfix/main.cf", "No such file or directory"},
+		},
+		{
+			name:   "broken stream",
+			script: `echo '` + jsonLine + `'; echo "postqueue: fatal: malformed showq server response" >&2; exit 69`,
+			want:   &BrokenStreamError{"malformed showq server response"},
+		},
+		{
+			name:   "broken stream inside a line",
+			script: `printf '%s' '` + jsonLine[:40] + `'; echo "postqueue: fatal: malformed showq server response" >&2; exit 69`,
+			want:   &BrokenStreamError{"malformed showq server response"},
+		},
+		{
+			name:   "cut off, and content with it",
+			script: `printf '%s' '` + jsonLine[:40] + `'`,
+			want:   ErrCutOff,
+		},
+		{
+			name:   "something new",
+			script: `echo "postqueue: warning: x" >&2; echo "postqueue: fatal: the moon" >&2; exit 1`,
+			want:   &CommandError{"DIR/postqueue -j", "exit status 1", "postqueue: fatal: the moon"},
+		},
+		{
+			name:   "killed",
+			script: `kill -9 $$`,
+			want:   &CommandError{"DIR/postqueue -j", "signal: killed", ""},
+		},
+		{
+			name:   "text listing of an old Postfix, cut off",
+			script: `[ "$1" = -j ] && { echo "postqueue: invalid option -- 'j'" >&2; echo "postqueue: fatal: usage: postqueue" >&2; exit 69; }; echo "-Queue ID- --Size--"`,
+			want:   ErrCutOff,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := install(t, map[string]string{"postqueue": tt.script, "postconf": "echo root, icinga"})
+			_, err := (&Postqueue{ConfigDir: tt.config, Dirs: []string{dir}}).Read(t.Context(), func(*queue.Message) {})
+			if err == nil || dirOf(err, dir) != tt.want.Error() {
+				t.Errorf("got  %v\nwant %v", err, tt.want)
+			}
+			if got, want := reflect.TypeOf(err), reflect.TypeOf(tt.want); got != want {
+				t.Errorf("type %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestPostqueueReads(t *testing.T) {
+	tests := []struct {
+		name   string
+		script string
+		want   queue.Facts
+	}{
+		{"JSON", `echo '` + jsonLine + `'`, queue.Facts{Detail: "DIR/postqueue -j"}},
+		{
+			"down, root",
+			`echo "postqueue: warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: Connection refused)" >&2; echo '` + jsonLine + `'`,
+			queue.Facts{Detail: "DIR/postqueue -j", Down: "Connect to the Postfix showq service: Connection refused"},
+		},
+		{
+			"before 3.1",
+			`[ "$1" = -j ] && { echo "postqueue: invalid option -- 'j'" >&2; echo "postqueue: fatal: usage: postqueue" >&2; exit 69; }
+echo "-Queue ID-  --Size-- "
+echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 Kbytes in 1 Request."`,
+			queue.Facts{Detail: "DIR/postqueue -p", Blind: textBlind(), Timeless: true},
+		},
+		{
+			"one language, one time zone, no caller's environment",
+			`[ "$LC_ALL$TZ$MAIL_CONFIG$PWD" = CUTC0/ ] && echo '` + jsonLine + `'`,
+			queue.Facts{Detail: "DIR/postqueue -j"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("MAIL_CONFIG", "/nonexistent")
+			t.Setenv("LC_ALL", "de_DE.UTF-8")
+			dir := install(t, map[string]string{"postqueue": tt.script})
+			visit, visited := collect()
+			facts, err := (&Postqueue{Dirs: []string{dir}}).Read(t.Context(), visit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts.Detail = strings.ReplaceAll(facts.Detail, dir, "DIR")
+			if diff := cmp.Diff(tt.want, facts); diff != "" {
+				t.Errorf("facts (-want +got):\n%s", diff)
+			}
+			if len(*visited) != 1 || (*visited)[0].Queue != queue.Hold {
+				t.Errorf("messages: %+v", *visited)
+			}
+		})
+	}
+}
+
+func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
+	elsewhere := install(t, map[string]string{"postqueue": "echo '" + jsonLine + "'"})
+	dir := install(t, map[string]string{"postconf": `[ "$*" = "-h command_directory" ] && echo ` + elsewhere})
+	visit, visited := collect()
+	if _, err := (&Postqueue{Dirs: []string{dir}}).Read(t.Context(), visit); err != nil || len(*visited) != 1 {
+		t.Errorf("%d messages, %v", len(*visited), err)
+	}
+}
+
+func TestPostqueueMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for name, programs := range map[string]map[string]string{
+		"nothing there":           {},
+		"not where postconf says": {"postconf": "echo /nonexistent"},
+		"postconf fails":          {"postconf": "exit 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var missing *NotFoundError
+			_, err := (&Postqueue{Dirs: []string{install(t, programs)}}).Read(t.Context(), func(*queue.Message) {})
+			if !errors.As(err, &missing) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// A postqueue that hangs, and leaves behind a process that holds its output
+// open, is ended with that process.
+func TestPostqueueHangs(t *testing.T) {
+	for name, script := range map[string]string{
+		"itself":       `echo '` + jsonLine + `'; sleep 1000 & echo $! >PIDFILE; wait`,
+		"a grandchild": `echo '` + jsonLine + `'; sleep 1000 & echo $! >PIDFILE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			pidFile := filepath.Join(t.TempDir(), "pid")
+			dir := install(t, map[string]string{"postqueue": strings.ReplaceAll(script, "PIDFILE", pidFile)})
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			visit, visited := collect()
+			_, err := (&Postqueue{Dirs: []string{dir}}).Read(ctx, visit)
+			if !errors.Is(err, context.DeadlineExceeded) || len(*visited) != 1 {
+				t.Errorf("%d messages, error %v", len(*visited), err)
+			}
+			pid, err := os.ReadFile(pidFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			waitGone(t, n)
+		})
+	}
+}
+
+// waitGone waits until a process has ended, be it that nobody has collected it.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	for range 500 {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	t.Errorf("process %d is left", pid)
+}
+
+func TestDiagnosticsAreCapped(t *testing.T) {
+	script := `i=0; while [ $i -lt 3000 ]; do echo "postqueue: warning: main.cf: unused parameter number $i"; i=$((i+1)); done >&2
+echo "postqueue: fatal: User nagios(105) is not allowed to view the mail queue" >&2; exit 69`
+	dir := install(t, map[string]string{"postqueue": script, "postconf": "exit 1"})
+	_, err := (&Postqueue{Dirs: []string{dir}}).Read(t.Context(), func(*queue.Message) {})
+	var access *AccessError
+	if !errors.As(err, &access) || access.Authorized != nil {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAccessErrorShowsACommandOnlyIfItIsExact(t *testing.T) {
+	value := func(s string) *string { return &s }
+	tests := []struct {
+		present *string
+		want    string
+	}{
+		{value("root, icinga"), "postconf -e authorized_mailq_users=root,icinga,nagios"},
+		{value("!www static:all"), "postconf -e authorized_mailq_users=!www,static:all,nagios"},
+		{value(""), "postconf -e authorized_mailq_users=nagios"},
+		{value("$mail_owner"), "add nagios to authorized_mailq_users in main.cf"},
+		{nil, "add nagios to authorized_mailq_users in main.cf"},
+	}
+	for _, tt := range tests {
+		err := &AccessError{User: "nagios", Authorized: tt.present}
+		if !strings.HasSuffix(err.Error(), "as root: "+tt.want) {
+			t.Errorf("got %q, want %q at its end", err, tt.want)
+		}
+	}
+}
