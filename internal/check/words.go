@@ -27,7 +27,7 @@ func emails() queue.Metric {
 
 // describe returns a metric and its value in words.
 func describe(m queue.Metric, value int64) string {
-	return phrase(m, readable(m.Unit, float64(value)), value)
+	return phrase(m, readable(m.Unit, value), value)
 }
 
 func phrase(m queue.Metric, number string, value int64) string {
@@ -54,52 +54,72 @@ func phrase(m queue.Metric, number string, value int64) string {
 }
 
 // breach returns a metric, its value and the range that it broke. Where
-// rounding would make the value look like the limit, both are given exactly.
+// rounding would make the value look like a limit, both are given exactly.
 func breach(m queue.Metric, value int64, r thresholds.Range) string {
-	write := readable
-	shown := write(m.Unit, float64(value))
-	if shown == write(m.Unit, r.Start) || shown == write(m.Unit, r.End) {
-		write = exact
+	number, limit := readable(m.Unit, value), limitText
+	if number == limit(m.Unit, r.Start) || number == limit(m.Unit, r.End) {
+		number, limit = exact(m.Unit, float64(value)), exact
 	}
-	return fmt.Sprintf("%s (%s)", phrase(m, write(m.Unit, float64(value)), value), limits(m.Unit, value, r, write))
+	return fmt.Sprintf("%s (%s)", phrase(m, number, value), side(m.Unit, value, r, limit))
 }
 
-// limits says on which side of the range the value is.
-func limits(unit queue.Unit, value int64, r thresholds.Range, write func(queue.Unit, float64) string) string {
+// side says on which side of the range the value is.
+func side(unit queue.Unit, value int64, r thresholds.Range, limit func(queue.Unit, float64) string) string {
 	switch {
 	case !r.Inside && float64(value) > r.End:
-		return "above " + write(unit, r.End)
+		return "above " + limit(unit, r.End)
 	case !r.Inside:
-		return "below " + write(unit, r.Start)
+		return "below " + limit(unit, r.Start)
 	case math.IsInf(r.Start, -1) && math.IsInf(r.End, 1):
 		return "any value alerts"
 	case math.IsInf(r.End, 1):
-		return write(unit, r.Start) + " or more"
+		return limit(unit, r.Start) + " or more"
 	case math.IsInf(r.Start, -1):
-		return write(unit, r.End) + " or less"
+		return limit(unit, r.End) + " or less"
 	case r.Start == r.End:
-		return "exactly " + write(unit, r.End)
+		return "exactly " + limit(unit, r.End)
 	default:
-		return "within " + write(unit, r.Start) + " to " + write(unit, r.End)
+		return "within " + limit(unit, r.Start) + " to " + limit(unit, r.End)
 	}
 }
 
 // readable writes a value for people, rounded down.
-func readable(unit queue.Unit, value float64) string {
-	whole := !math.IsInf(value, 0) && value == math.Trunc(value) && value >= 0
-	switch {
-	case whole && unit == queue.Bytes:
-		return thresholds.FormatSize(int64(value))
-	case whole && unit == queue.Seconds:
-		return thresholds.FormatDuration(time.Duration(min(value, math.MaxInt64/1e9)) * time.Second)
+func readable(unit queue.Unit, value int64) string {
+	switch unit {
+	case queue.Bytes:
+		return thresholds.FormatSize(value)
+	case queue.Seconds:
+		return thresholds.FormatDuration(time.Duration(value) * time.Second)
 	default:
-		return exact(unit, value)
+		return strconv.FormatInt(value, 10)
 	}
 }
 
-// exact writes a value with nothing rounded away.
-func exact(unit queue.Unit, value float64) string {
-	text := strconv.FormatFloat(value, 'f', -1, 64)
+// limitText writes a limit in the largest unit in which it is a whole number:
+// nothing is rounded, and often it is what was typed.
+func limitText(unit queue.Unit, limit float64) string {
+	type scale struct {
+		suffix string
+		size   float64
+	}
+	var scales []scale
+	switch unit {
+	case queue.Bytes:
+		scales = []scale{{" GiB", 1 << 30}, {" MiB", 1 << 20}, {" KiB", 1 << 10}}
+	case queue.Seconds:
+		scales = []scale{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
+	}
+	for _, s := range scales {
+		if n := limit / s.size; n != 0 && n == math.Trunc(n) && !math.IsInf(n, 0) {
+			return strconv.FormatFloat(n, 'f', -1, 64) + s.suffix
+		}
+	}
+	return exact(unit, limit)
+}
+
+// exact writes a number in the metric's own unit with nothing rounded away.
+func exact(unit queue.Unit, number float64) string {
+	text := strconv.FormatFloat(number, 'f', -1, 64)
 	if unit != queue.Count {
 		text += " " + string(unit)
 	}

@@ -1,0 +1,265 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/thresholds"
+)
+
+var now = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
+
+// summary is a queue of 40 deferred, 2 active and 3 held messages.
+func summary() *queue.Summary {
+	tally := func(messages, sizeBytes int64, age time.Duration) *queue.Tally {
+		t := &queue.Tally{Messages: messages, SizeBytes: sizeBytes, Recipients: messages}
+		if messages > 0 {
+			t.Oldest = now.Add(-age)
+		}
+		return t
+	}
+	return &queue.Summary{
+		Taken: now, Source: "postqueue",
+		Total: *tally(45, 35127296, 76*time.Hour),
+		Queues: map[queue.Name]*queue.Tally{
+			queue.Active:   tally(2, 2048, 90*time.Second),
+			queue.Deferred: tally(40, 35000000, 5*time.Hour+59*time.Minute),
+			queue.Hold:     tally(3, 125248, 76*time.Hour),
+			queue.Incoming: tally(0, 0, 0),
+			queue.Maildrop: tally(0, 0, 0),
+		},
+	}
+}
+
+func empty() *queue.Summary {
+	s := &queue.Summary{Taken: now, Source: "postqueue", Queues: map[queue.Name]*queue.Tally{}}
+	for _, name := range queue.Names() {
+		s.Queues[name] = &queue.Tally{}
+	}
+	return s
+}
+
+func rules(t *testing.T, texts string) thresholds.Rules {
+	t.Helper()
+	var r thresholds.Rules
+	for _, text := range strings.Fields(texts) {
+		if err := r.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func TestJudgeOneInstance(t *testing.T) {
+	whole := func(change func(*queue.Summary)) queue.Reading {
+		s := summary()
+		if change != nil {
+			change(s)
+		}
+		return queue.Reading{Summary: s, Took: time.Second}
+	}
+	partial := func(err error) queue.Reading {
+		s := summary()
+		s.Partial = true
+		return queue.Reading{Summary: s, Took: 8 * time.Second, Err: err}
+	}
+	silent := func(err error) queue.Reading {
+		s := empty()
+		s.Partial = true
+		return queue.Reading{Summary: s, Took: 8 * time.Second, Err: err}
+	}
+	deadline := fmt.Errorf("reading: %w", context.DeadlineExceeded)
+	const headline = "45 emails, 33.5 MiB, oldest 5h 59m"
+
+	tests := []struct {
+		name       string
+		reading    queue.Reading
+		warn, crit string
+		state      State
+		line       string
+		perf       bool
+	}{
+		{name: "no thresholds", reading: whole(nil), state: OK, line: headline, perf: true},
+		{name: "within thresholds", reading: whole(nil), warn: "50 size=40M age=1d", crit: "100", state: OK, line: headline, perf: true},
+		{name: "above a warning", reading: whole(nil), warn: "44", crit: "100", state: Warning, line: "45 emails (above 44), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "above both", reading: whole(nil), warn: "20", crit: "30", state: Critical, line: "45 emails (above 30), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "a critical size stands before a warning count", reading: whole(nil), warn: "20", crit: "size=10M", state: Critical, line: "33.5 MiB (above 10 MiB), 45 emails (above 20), oldest 5h 59m", perf: true},
+		{name: "too few", reading: whole(nil), crit: "100:", state: Critical, line: "45 emails (below 100), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "inside", reading: whole(nil), warn: "@40:50", state: Warning, line: "45 emails (within 40 to 50), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "inside without end", reading: whole(nil), warn: "@40:", state: Warning, line: "45 emails (40 or more), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "inside without start", reading: whole(nil), warn: "@~:45", state: Warning, line: "45 emails (45 or less), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "exactly", reading: whole(nil), warn: "@45:45", state: Warning, line: "45 emails (exactly 45), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "anything", reading: whole(nil), warn: "@~:", state: Warning, line: "45 emails (any value alerts), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "metrics outside the headline", reading: whole(nil), warn: "hold=2 hold_age=1d active_size=1 forced_expire=@0", crit: "deferred=30 recipients=44", state: Critical,
+			line: "45 recipients (above 44), 40 deferred (above 30), 0 force-expired (exactly 0), active 2 KiB (above 1 KiB), 3 hold (above 2), oldest hold 3d 4h (above 1d), " + headline, perf: true},
+		{name: "limits are not rounded", reading: whole(nil), warn: "size=34303 age=21539", state: Warning, line: "33.5 MiB (above 34303 KiB), oldest 5h 59m (above 21539s), 45 emails", perf: true},
+		{name: "rounding would hide the breach of a size", reading: whole(func(s *queue.Summary) { s.Total.SizeBytes = 10<<20 + 1 }), warn: "size=10M", state: Warning, line: "10485761 B (above 10485760 B), 45 emails, oldest 5h 59m", perf: true},
+		{name: "rounding would hide the breach of an age", reading: whole(func(s *queue.Summary) { s.Queues[queue.Deferred].Oldest = now.Add(-86401 * time.Second) }), warn: "age=1d", state: Warning, line: "oldest 86401 s (above 86400 s), 45 emails, 33.5 MiB", perf: true},
+		{name: "a fraction", reading: whole(nil), warn: "44.5", state: Warning, line: "45 emails (above 44.5), 33.5 MiB, oldest 5h 59m", perf: true},
+		{name: "empty", reading: queue.Reading{Summary: empty()}, warn: "10", state: OK, line: "queue is empty", perf: true},
+		{name: "empty, and that is wrong", reading: queue.Reading{Summary: empty()}, crit: "1:", state: Critical, line: "0 emails (below 1), 0 B, oldest 0s", perf: true},
+		{name: "one unreadable line", reading: whole(func(s *queue.Summary) { s.Unreadable = 1 }), state: OK, line: headline + ", 1 line unreadable", perf: true},
+		{name: "unreadable lines and a breach", reading: whole(func(s *queue.Summary) { s.Unreadable = 3 }), warn: "10", state: Warning, line: "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable", perf: true},
+		{name: "a metric that is not known", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "10 age=5m", state: Unknown, line: "age is not known from this source, 45 emails (above 10), 33.5 MiB", perf: true},
+		{name: "a metric that is not known hides no critical", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "age=5m", crit: "10", state: Critical, line: "45 emails (above 10), age is not known from this source, 33.5 MiB", perf: true},
+
+		{name: "down", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("mail system is down (refused); start it: postfix start")}, state: Critical, line: "mail system is down (refused); start it: postfix start"},
+		{name: "down, mail waits", reading: whole(func(s *queue.Summary) { s.Down = "refused" }), warn: "1000", state: Critical, line: "mail system is down, 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start"},
+		{name: "down, queue is empty", reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}}, state: Critical, line: "mail system is down, queue is empty; start it: postfix start"},
+		{name: "down, and the queue is broken", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("no")}, state: Critical, line: "mail system is down, and the queue could not be read: no"},
+		{name: "another failure", reading: silent(errors.New("access denied")), crit: "10", state: Unknown, line: "access denied"},
+		{name: "another failure in the middle", reading: partial(errors.New("broke off")), crit: "10", state: Unknown, line: "broke off; at least 45 emails"},
+		{name: "no summary", reading: queue.Reading{Err: errors.New("internal error")}, state: Unknown, line: "internal error"},
+
+		{name: "time is up, critical for certain", reading: partial(deadline), warn: "10", crit: "30", state: Critical, line: "at least 45 emails (above 30), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
+		{name: "time is up, warning for certain, critical open", reading: partial(deadline), warn: "10", crit: "100", state: Unknown, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
+		{name: "time is up, warning for certain, no critical", reading: partial(deadline), warn: "10", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
+		{name: "time is up, warning for certain, critical refuted", reading: partial(deadline), warn: "10", crit: "40:", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
+		{name: "time is up, too few so far", reading: partial(deadline), crit: "100:", state: Unknown, line: "at least " + headline + ", listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
+		{name: "time is up, no thresholds", reading: partial(deadline), state: Unknown, line: "at least " + headline + ", listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
+		{name: "time is up, nothing came", reading: silent(deadline), crit: "@0", state: Unknown, line: "no answer from postqueue within 8 s"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Judge([]queue.Reading{tt.reading}, rules(t, tt.warn), rules(t, tt.crit), 0)
+			if got.State != tt.state {
+				t.Errorf("state %v, want %v", got.State, tt.state)
+			}
+			if len(got.Lines) != 1 || got.Lines[0] != tt.line {
+				t.Errorf("got  %q\nwant %q", got.Lines, tt.line)
+			}
+			if (len(got.Perf) > 0) != tt.perf {
+				t.Errorf("performance data %v, want any: %v", got.Perf, tt.perf)
+			}
+		})
+	}
+}
+
+func TestJudgeSeveralInstances(t *testing.T) {
+	readings := func() []queue.Reading {
+		down := empty()
+		down.Down = "refused"
+		return []queue.Reading{
+			{Instance: queue.Instance{Name: "postfix"}, Summary: summary()},
+			{Instance: queue.Instance{Name: "Postfix-Out"}, Summary: empty()},
+			{Instance: queue.Instance{Name: "third"}, Summary: down},
+		}
+	}
+	t.Run("one is down", func(t *testing.T) {
+		got := Judge(readings(), nil, nil, 0)
+		if got.State != Critical || got.Lines[0] != "third: mail system is down, queue is empty; start it: postfix start; 2 other instances are better" {
+			t.Errorf("%v: %q", got.State, got.Lines)
+		}
+		labels := map[string]bool{}
+		for _, p := range got.Perf {
+			labels[p.Label] = true
+		}
+		if !labels["postfix_emails"] || !labels["postfix_out_hold_age"] || labels["third_emails"] || len(labels) != 40 {
+			t.Errorf("labels %v", labels)
+		}
+	})
+	t.Run("all are well", func(t *testing.T) {
+		got := Judge(readings()[:2], nil, nil, 0)
+		if got.State != OK || got.Lines[0] != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m; Postfix-Out: queue is empty" {
+			t.Errorf("%v: %q", got.State, got.Lines)
+		}
+	})
+}
+
+func TestPerfdata(t *testing.T) {
+	got := Judge([]queue.Reading{{Summary: summary()}}, rules(t, "30 size=@10M:1G age=~:5h"), rules(t, "emails=20:50"), 0)
+	var out bytes.Buffer
+	if code := got.Write(&out); code != 2 && code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	_, perf, _ := strings.Cut(strings.TrimSpace(out.String()), " | ")
+	want := "active=2;;;0 active_age=90s;;;0 active_size=2048B;;;0 age=21540s;~:18000;;0 deferred=40;;;0 deferred_age=21540s;;;0 " +
+		"deferred_size=35000000B;;;0 emails=45;30;20:50;0 forced_expire=0;;;0 hold=3;;;0 hold_age=273600s;;;0 hold_size=125248B;;;0 " +
+		"incoming=0;;;0 incoming_age=0s;;;0 incoming_size=0B;;;0 maildrop=0;;;0 maildrop_age=0s;;;0 maildrop_size=0B;;;0 " +
+		"recipients=45;;;0 size=35127296B;@10485760:1073741824;;0"
+	if perf != want {
+		t.Errorf("got  %s\nwant %s", perf, want)
+	}
+}
+
+func TestWriteIsSafeAndWithinLimits(t *testing.T) {
+	r := Result{State: Warning, Lines: []string{"a|b=1 $HOST$ <b> `x`\n\x1b[31m é" + strings.Repeat("y", 3000), "second | line"}}
+	for i := range 200 {
+		r.Lines = append(r.Lines, fmt.Sprintf("line %d %s", i, strings.Repeat("z", 40)))
+	}
+	r.Perf = []Perf{{Label: "emails", Value: math.MaxInt64}}
+	var out bytes.Buffer
+	if code := r.Write(&out); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	text, perf, found := strings.Cut(lines[0], " | ")
+	if !found || perf != "emails=9223372036854775807;;;0" {
+		t.Errorf("performance data %q", perf)
+	}
+	if !strings.HasPrefix(text, "POSTFIX_QUEUE WARNING - a?b=1 ?HOST? ?b? ?x???[31m ?y") || len(text) != 1024 || !strings.HasSuffix(text, "...") {
+		t.Errorf("line 1 of %d bytes: %q", len(text), text)
+	}
+	if lines[1] != "second ? line" {
+		t.Errorf("line 2: %q", lines[1])
+	}
+	if total := out.Len() - len(" | ") - len(perf) - 1; total > 4096 || total < 3900 {
+		t.Errorf("%d bytes of text", total)
+	}
+	if last := lines[len(lines)-1]; !strings.HasSuffix(last, "zzz") {
+		t.Errorf("last line is cut: %q", last)
+	}
+}
+
+func TestWriteRefusesBadPerfdata(t *testing.T) {
+	var out bytes.Buffer
+	r := Result{State: OK, Lines: []string{"fine"}, Perf: []Perf{{Label: "a=b"}}}
+	if code := r.Write(&out); code != int(Unknown) || !strings.HasPrefix(out.String(), "POSTFIX_QUEUE UNKNOWN - performance data of a=b") {
+		t.Errorf("exit code %d, %q", code, out.String())
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no") }
+
+func TestWriteThatNobodySeesIsUnknown(t *testing.T) {
+	if code := (Result{Lines: []string{"fine"}}).Write(brokenWriter{}); code != int(Unknown) {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestDetail(t *testing.T) {
+	s := summary()
+	s.Detail = "/usr/sbin/postqueue -j"
+	got := Judge([]queue.Reading{{Summary: s, Took: 520 * time.Millisecond}}, nil, nil, DetailSource).Lines[1:]
+	want := `queue       emails       size  oldest
+active           2      2 KiB  1m 30s
+deferred        40   33.3 MiB  5h 59m
+hold             3    122 KiB  3d 4h
+incoming         0        0 B  -
+maildrop         0        0 B  -
+total           45   33.5 MiB  3d 4h
+source postqueue: /usr/sbin/postqueue -j, 0.520 s`
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
+	}
+}
+
+func TestWorst(t *testing.T) {
+	order := []State{OK, Warning, Unknown, Critical}
+	for i, a := range order {
+		for j, b := range order {
+			if got, want := Worst(a, b), order[max(i, j)]; got != want {
+				t.Errorf("Worst(%v, %v) = %v", a, b, got)
+			}
+		}
+	}
+}
