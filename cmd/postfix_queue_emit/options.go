@@ -50,7 +50,8 @@ func parseOptions(args []string) (options, error) {
 		return opts, err
 	}
 	opts.Prefix = strings.TrimRight(opts.Prefix, ".")
-	return opts, opts.check()
+	err := opts.check()
+	return opts, err
 }
 
 func (o *options) check() error {
@@ -66,7 +67,7 @@ func (o *options) check() error {
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
 	case !isStatsdName(o.Prefix):
-		return fmt.Errorf("--prefix %s has characters that no metric's name may have; there are letters, digits, -, _ and .", o.Prefix)
+		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
 	}
 	for _, pattern := range o.Metrics {
 		if !slices.ContainsFunc(queue.Select(o.Queues.Filter()), pattern.matches) {

@@ -49,7 +49,7 @@ func empty() *queue.Summary {
 func rules(t *testing.T, texts string) thresholds.Rules {
 	t.Helper()
 	var r thresholds.Rules
-	for _, text := range strings.Fields(texts) {
+	for text := range strings.FieldsSeq(texts) {
 		if err := r.UnmarshalText([]byte(text)); err != nil {
 			t.Fatal(err)
 		}

@@ -68,9 +68,8 @@ func (t Target) Send(ctx context.Context, document []byte) error {
 		return err
 	}
 	if err := sendDatagrams(ctx, t.address, document); err != nil {
-		var op *net.OpError // says both addresses over again
-		if errors.As(err, &op) {
-			err = op.Err
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			err = op.Err // without the addresses, which are said already
 		}
 		return fmt.Errorf("cannot send to %s: %w", t, err)
 	}

@@ -95,8 +95,7 @@ func (c command) output(ctx context.Context) (string, error) {
 
 // failure turns an error of run into one for people.
 func (c command) failure(stderr string, err error) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &CommandError{Command: c.String(), Result: exit.Error(), Stderr: lastLine(stderr)}
 	}
 	return err

@@ -186,9 +186,7 @@ func TestCapturedListings(t *testing.T) {
 	}
 	for _, path := range texts {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			fromText, visitText := collectFile(t, path, func(r io.Reader, visit func(*queue.Message)) error {
-				return parseText(r, visit)
-			})
+			fromText, visitText := collectFile(t, path, parseText)
 			jsonPath := strings.TrimSuffix(path, ".txt") + ".json"
 			if _, err := os.Stat(jsonPath); err != nil {
 				if strings.Contains(path, "empty") && len(visitText) == 0 {

@@ -75,8 +75,7 @@ func (p *Postqueue) list(ctx context.Context, path, format string, visit func(*q
 	default:
 		err = listingErr
 	}
-	var down *DownError
-	if errors.As(err, &down) {
+	if down, ok := errors.AsType[*DownError](err); ok {
 		facts.Down = orUnknown(down.Reason)
 	} else if reason, ok := cutDiagnostic(stderr, "warning: Mail system is down -- accessing queue directly"); ok {
 		// Root gets a listing and exit status 0 all the same.

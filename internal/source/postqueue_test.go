@@ -188,9 +188,8 @@ func TestPostqueueMissing(t *testing.T) {
 		"postconf fails":          {"postconf": "exit 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var missing *NotFoundError
 			_, err := (&Postqueue{Dirs: []string{install(t, programs)}}).Read(t.Context(), func(*queue.Message) {})
-			if !errors.As(err, &missing) {
+			if _, ok := errors.AsType[*NotFoundError](err); !ok {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"example.org/postfix-queue-monitor/internal/scripttest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"postfix_queue_emit": main})
+}
+
+func TestScripts(t *testing.T) {
+	scripttest.Run(t, "../../testdata/script/emit")
+}
