@@ -27,6 +27,7 @@ var version = "0.0.0"
 var usage string
 
 func main() {
+	cli.LimitRuntime()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
 	stop()
