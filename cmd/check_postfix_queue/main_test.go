@@ -5,6 +5,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"example.org/postfix-queue-monitor/internal/cli"
 	"example.org/postfix-queue-monitor/internal/scripttest"
 )
 
@@ -14,4 +15,8 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	scripttest.Run(t, "../../testdata/script/check")
+}
+
+func TestOptionsAreDocumented(t *testing.T) {
+	scripttest.OptionsAreDocumented(t, cli.Options(new(options)), usage, "../../man/check_postfix_queue.8")
 }

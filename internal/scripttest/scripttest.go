@@ -1,4 +1,5 @@
-// Package scripttest runs the end-to-end scripts of the programs.
+// Package scripttest tests the programs from outside: it runs their end-to-end
+// scripts and compares their options with what is written about them.
 package scripttest
 
 import (
