@@ -152,7 +152,7 @@ func FuzzNormalize(f *testing.F) {
 		}
 		given := 0
 		for _, arg := range normal {
-			if !strings.HasPrefix(arg, "--") || !strings.Contains(arg, "=") || strings.HasSuffix(arg, "=") {
+			if name, value, _ := strings.Cut(arg, "="); !strings.HasPrefix(name, "--") || value == "" {
 				t.Errorf("%q: %q is not --option=value", args, arg)
 			}
 			if strings.HasPrefix(arg, "--warning=") {
