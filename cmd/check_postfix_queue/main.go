@@ -69,12 +69,20 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
 	defer cancel()
 	readings := source.ReadAll(ctx, source.Request{
-		ConfigDirs: opts.ConfigDirs,
-		Input:      opts.Input,
-		Stdin:      stdin,
-		MaxAge:     time.Duration(opts.MaxAge),
-		AllowEmpty: opts.AllowEmpty,
-		Filter:     opts.Queues.Filter(),
+		ConfigDirs:   opts.ConfigDirs,
+		AllInstances: opts.AllInstances,
+		Source:       opts.Source,
+		QueueDir:     opts.QueueDir,
+		Input:        opts.Input,
+		Stdin:        stdin,
+		MaxAge:       time.Duration(opts.MaxAge),
+		AllowEmpty:   opts.AllowEmpty,
+		Filter:       opts.Queues.Filter(),
 	})
-	return check.Judge(readings, opts.Warning, opts.Critical, int(opts.Verbose)).Write(stdout)
+	return check.Judge(readings, check.Options{
+		Warn:   opts.Warning,
+		Crit:   opts.Critical,
+		Detail: int(opts.Verbose),
+		Named:  opts.AllInstances || len(opts.ConfigDirs) > 1,
+	}).Write(stdout)
 }

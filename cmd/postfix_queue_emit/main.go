@@ -79,85 +79,98 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
 	defer cancel()
-	readings, failures := opts.read(ctx, stdin)
-	for _, err := range failures {
-		complain(err)
-		exitCode = exitFailed
-	}
-	if opts.Verbose > 0 {
-		for _, r := range readings {
-			fmt.Fprintln(stderr, queue.Safe(describe(r)))
+	readings := opts.read(ctx, stdin)
+	for _, r := range readings {
+		if err := failure(r, time.Duration(opts.Timeout)); err != nil {
+			if len(readings) > 1 {
+				err = fmt.Errorf("%s: %w", r.Instance.Name, err)
+			}
+			complain(err)
+			exitCode = exitFailed
+		}
+		if opts.Verbose > 0 && r.Summary != nil {
+			for _, line := range describe(r) {
+				fmt.Fprintln(stderr, queue.Safe(line))
+			}
 		}
 	}
 	if opts.Check {
 		return exitCode
 	}
 	document := format(readings, opts.emitOptions())
-	switch {
-	case len(document) == 0 && len(readings) > 0:
-		err = errors.New("none of the metrics that are asked for is known from this source")
-	case len(document) == 0:
-	case opts.DryRun:
-		err = printDryRun(stdout, target, document)
-	default:
-		err = target.Send(ctx, document)
+	if len(document) == 0 && exitCode == exitDone {
+		complain(errors.New("none of the metrics that are asked for is known from this source"))
+		return exitFailed
 	}
-	if err != nil {
+	if err := opts.deliver(ctx, stdout, target, document); err != nil {
 		complain(err)
-		exitCode = exitFailed
+		return exitFailed
 	}
 	return exitCode
 }
 
-// read returns the complete readings of running mail systems, and what became
-// of the others.
-func (o *options) read(ctx context.Context, stdin *os.File) (readings []queue.Reading, failures []error) {
-	all := source.ReadAll(ctx, source.Request{
-		ConfigDirs: o.ConfigDirs,
-		Input:      o.Input,
-		Stdin:      stdin,
-		MaxAge:     time.Duration(o.MaxAge),
-		AllowEmpty: o.AllowEmpty,
-		Filter:     o.Queues.Filter(),
+func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
+	readings := source.ReadAll(ctx, source.Request{
+		ConfigDirs:   o.ConfigDirs,
+		AllInstances: o.AllInstances,
+		Source:       o.Source,
+		QueueDir:     o.QueueDir,
+		Input:        o.Input,
+		Stdin:        stdin,
+		MaxAge:       time.Duration(o.MaxAge),
+		AllowEmpty:   o.AllowEmpty,
+		Filter:       o.Queues.Filter(),
 	})
-	for _, r := range all {
-		if o.Name != "" {
-			r.Instance.Name = o.Name
-		}
-		err := r.Err
-		switch {
-		case r.Summary != nil && r.Summary.Down != "":
-			err = &source.DownError{Reason: r.Summary.Down}
-		case errors.Is(err, context.DeadlineExceeded):
-			err = fmt.Errorf("the queue could not be read within %s; raise --timeout", time.Duration(o.Timeout))
-		}
-		switch {
-		case err == nil:
-			readings = append(readings, r)
-		case len(all) > 1:
-			failures = append(failures, fmt.Errorf("%s: %w", r.Instance.Name, err))
-		default:
-			failures = append(failures, err)
-		}
+	if o.Name != "" && len(readings) == 1 {
+		readings[0].Instance.Name = o.Name
 	}
-	return readings, failures
+	return readings
+}
+
+// failure says why the numbers of a reading may not be passed on.
+func failure(r queue.Reading, timeout time.Duration) error {
+	switch {
+	case r.Complete():
+		return nil
+	case r.Summary != nil && r.Summary.Down != "":
+		return &source.DownError{Reason: r.Summary.Down}
+	case errors.Is(r.Err, context.DeadlineExceeded):
+		return fmt.Errorf("the queue could not be read within %s; raise --timeout", timeout)
+	default:
+		return r.Err
+	}
+}
+
+// deliver sends the document, or shows it where nothing is to be sent.
+func (o *options) deliver(ctx context.Context, stdout io.Writer, target emit.Target, document []byte) error {
+	switch {
+	case len(document) == 0:
+		return nil
+	case o.DryRun:
+		how := strconv.Itoa(len(document)) + " bytes"
+		if _, ok := target.(emit.UDP); ok {
+			how += fmt.Sprintf(" in %d datagram(s)", len(emit.Datagrams(document)))
+		}
+		_, err := fmt.Fprintf(stdout, "# %s would go to %s:\n%s", how, target, document)
+		return err
+	default:
+		return target.Send(ctx, document)
+	}
 }
 
 // describe says what was read, and how.
-func describe(r queue.Reading) string {
+func describe(r queue.Reading) []string {
 	s := r.Summary
 	text := fmt.Sprintf("%s: %d emails, %s", r.Instance.Name, s.Total.Messages, thresholds.FormatSize(s.Total.SizeBytes))
+	if s.Partial {
+		text += " (a lower bound)"
+	}
 	if s.Unreadable > 0 {
 		text += fmt.Sprintf(", %d lines unreadable", s.Unreadable)
 	}
-	return fmt.Sprintf("%s; source %s: %s, %.3f s", text, s.Source, s.Detail, r.Took.Seconds())
-}
-
-func printDryRun(w io.Writer, target emit.Target, document []byte) error {
-	how := strconv.Itoa(len(document)) + " bytes"
-	if !target.IsStdout() {
-		how += fmt.Sprintf(" in %d datagram(s)", len(emit.Datagrams(document)))
+	lines := []string{fmt.Sprintf("%s; source %s: %s, %.3f s", text, s.Source, s.Detail, r.Took.Seconds())}
+	for _, a := range r.PassedOver {
+		lines = append(lines, fmt.Sprintf("%s: not %s: %v", r.Instance.Name, a.Source, a.Err))
 	}
-	_, err := fmt.Fprintf(w, "# %s would go to %s:\n%s", how, target, document)
-	return err
+	return lines
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // detailLines returns the lines of one instance that -v, -vv and -vvv add.
-func detailLines(r queue.Reading, several bool, detail int) []string {
+func detailLines(r queue.Reading, named bool, detail int) []string {
 	s := r.Summary
 	if s == nil || detail < DetailQueues {
 		return nil
 	}
 	var lines []string
-	if several {
+	if named {
 		lines = append(lines, "instance "+r.Instance.Name)
 	}
 	if s.Total.Messages > 0 || r.Err == nil {
@@ -26,6 +26,9 @@ func detailLines(r queue.Reading, several bool, detail int) []string {
 	}
 	if detail >= DetailSource {
 		lines = append(lines, fmt.Sprintf("source %s: %s, %.3f s", s.Source, s.Detail, r.Took.Seconds()))
+		for _, a := range r.PassedOver {
+			lines = append(lines, fmt.Sprintf("not %s: %v", a.Source, a.Err))
+		}
 	}
 	return lines
 }

@@ -19,15 +19,24 @@ const (
 	DetailSource = 3 // how the answer was found
 )
 
+// Options say how readings are judged.
+type Options struct {
+	Warn, Crit thresholds.Rules
+	Detail     int
+	// Named makes the name of the instance a part of labels, as with several
+	// instances, even where there is only one.
+	Named bool
+}
+
 // Judge compares the readings of one or more instances with the rules.
-func Judge(readings []queue.Reading, warn, crit thresholds.Rules, detail int) Result {
-	several := len(readings) > 1
+func Judge(readings []queue.Reading, o Options) Result {
+	named := o.Named || len(readings) > 1
 	var result Result
 	verdicts := make([]verdict, len(readings))
 	for i, reading := range readings {
-		v := judgeOne(reading, warn, crit)
-		if several {
-			prefix := label(reading.Instance.Name) + "_"
+		v := judgeOne(reading, o.Warn, o.Crit)
+		if named {
+			prefix := reading.Instance.Label() + "_"
 			for j := range v.perf {
 				v.perf[j].Label = prefix + v.perf[j].Label
 			}
@@ -36,26 +45,16 @@ func Judge(readings []queue.Reading, warn, crit thresholds.Rules, detail int) Re
 		result.State = Worst(result.State, v.state)
 		result.Perf = append(result.Perf, v.perf...)
 	}
-	result.Lines = []string{line1(readings, verdicts, result.State)}
+	result.Lines = []string{line1(readings, verdicts, result.State, named)}
 	for _, reading := range readings {
-		result.Lines = append(result.Lines, detailLines(reading, several, detail)...)
+		result.Lines = append(result.Lines, detailLines(reading, named, o.Detail)...)
 	}
 	return result
 }
 
-// label makes the name of an instance part of a performance data label.
-func label(name string) string {
-	return strings.Map(func(r rune) rune {
-		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
-			return r
-		}
-		return '_'
-	}, strings.ToLower(name))
-}
-
 // line1 says what made the state: the one instance, or each that is in it.
-func line1(readings []queue.Reading, verdicts []verdict, state State) string {
-	if len(readings) == 1 {
+func line1(readings []queue.Reading, verdicts []verdict, state State, named bool) string {
+	if !named {
 		return verdicts[0].text
 	}
 	var texts []string

@@ -128,7 +128,7 @@ func TestJudgeOneInstance(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Judge([]queue.Reading{tt.reading}, rules(t, tt.warn), rules(t, tt.crit), 0)
+			got := Judge([]queue.Reading{tt.reading}, Options{Warn: rules(t, tt.warn), Crit: rules(t, tt.crit)})
 			if got.State != tt.state {
 				t.Errorf("state %v, want %v", got.State, tt.state)
 			}
@@ -153,7 +153,7 @@ func TestJudgeSeveralInstances(t *testing.T) {
 		}
 	}
 	t.Run("one is down", func(t *testing.T) {
-		got := Judge(readings(), nil, nil, 0)
+		got := Judge(readings(), Options{})
 		if got.State != Critical || got.Lines[0] != "third: mail system is down, queue is empty; start it: postfix start; 2 other instances are better" {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
@@ -166,7 +166,7 @@ func TestJudgeSeveralInstances(t *testing.T) {
 		}
 	})
 	t.Run("all are well", func(t *testing.T) {
-		got := Judge(readings()[:2], nil, nil, 0)
+		got := Judge(readings()[:2], Options{})
 		if got.State != OK || got.Lines[0] != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m; Postfix-Out: queue is empty" {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
@@ -174,7 +174,7 @@ func TestJudgeSeveralInstances(t *testing.T) {
 }
 
 func TestPerfdata(t *testing.T) {
-	got := Judge([]queue.Reading{{Summary: summary()}}, rules(t, "30 size=@10M:1G age=~:5h"), rules(t, "emails=20:50"), 0)
+	got := Judge([]queue.Reading{{Summary: summary()}}, Options{Warn: rules(t, "30 size=@10M:1G age=~:5h"), Crit: rules(t, "emails=20:50")})
 	var out bytes.Buffer
 	if code := got.Write(&out); code != 2 && code != 1 {
 		t.Errorf("exit code %d", code)
@@ -239,7 +239,7 @@ func TestWriteThatNobodySeesIsUnknown(t *testing.T) {
 func TestDetail(t *testing.T) {
 	s := summary()
 	s.Detail = "/usr/sbin/postqueue -j"
-	got := Judge([]queue.Reading{{Summary: s, Took: 520 * time.Millisecond}}, nil, nil, DetailSource).Lines[1:]
+	got := Judge([]queue.Reading{{Summary: s, Took: 520 * time.Millisecond}}, Options{Detail: DetailSource}).Lines[1:]
 	want := `queue       emails       size  oldest
 active           2      2 KiB  1m 30s
 deferred        40   33.3 MiB  5h 59m

@@ -32,7 +32,7 @@ func TestOptions(t *testing.T) {
 	}
 	want := []string{
 		"w warning value repeatable", "c critical value repeatable",
-		"d config-dir value repeatable", " source value", "i input value", " max-age value", " allow-empty",
+		"d config-dir value repeatable", "a all-instances", " source value", " queue-directory value", "i input value", " max-age value", " allow-empty",
 		"q queue value repeatable", "t timeout value", "v verbose repeatable", "h help", "V version",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -23,16 +23,18 @@ var (
 
 // Common are the options of both programs.
 type Common struct {
-	ConfigDirs Directories `arg:"-d,--config-dir"`
-	Source     string      `arg:"--source"`
-	Input      string      `arg:"-i,--input"`
-	MaxAge     Duration    `arg:"--max-age"`
-	AllowEmpty bool        `arg:"--allow-empty"`
-	Queues     Queues      `arg:"-q,--queue"`
-	Timeout    Duration    `arg:"-t,--timeout"`
-	Verbose    Count       `arg:"-v,--verbose"`
-	Help       bool        `arg:"-h,--help"`
-	Version    bool        `arg:"-V,--version"`
+	ConfigDirs   Directories `arg:"-d,--config-dir"`
+	AllInstances bool        `arg:"-a,--all-instances"`
+	Source       string      `arg:"--source"`
+	QueueDir     string      `arg:"--queue-directory"`
+	Input        string      `arg:"-i,--input"`
+	MaxAge       Duration    `arg:"--max-age"`
+	AllowEmpty   bool        `arg:"--allow-empty"`
+	Queues       Queues      `arg:"-q,--queue"`
+	Timeout      Duration    `arg:"-t,--timeout"`
+	Verbose      Count       `arg:"-v,--verbose"`
+	Help         bool        `arg:"-h,--help"`
+	Version      bool        `arg:"-V,--version"`
 }
 
 // Defaults returns the options as they are where nothing is said.
@@ -69,16 +71,22 @@ func Parse(args []string, options any, common *Common) error {
 }
 
 // Sources returns the names that --source takes.
-func Sources() []string { return []string{"auto", "postqueue"} }
+func Sources() []string { return []string{"auto", "postqueue", "showq", "spool"} }
 
 func (o *Common) check() error {
 	switch {
 	case !slices.Contains(Sources(), o.Source):
 		return fmt.Errorf("there is no source %s; there are %s", o.Source, strings.Join(Sources(), ", "))
-	case o.Input != "" && o.Source != "auto":
-		return errors.New("--input and --source exclude each other: a listing is read, or the queue")
-	case o.Input != "" && len(o.ConfigDirs) > 0:
-		return errors.New("--input and --config-dir exclude each other: a listing is read, or the queue of an instance")
+	case o.Input != "" && (o.Source != "auto" || o.QueueDir != "" || o.AllInstances || len(o.ConfigDirs) > 0):
+		return errors.New("--input goes without --config-dir, --all-instances, --source and --queue-directory: a file is read, or a queue")
+	case o.AllInstances && len(o.ConfigDirs) > 0:
+		return errors.New("--all-instances and --config-dir exclude each other")
+	case o.QueueDir != "" && (o.AllInstances || len(o.ConfigDirs) > 0):
+		return errors.New("--queue-directory goes without --config-dir and --all-instances: it is one queue, whatever Postfix says")
+	case o.QueueDir != "" && o.Source != "auto" && o.Source != "spool":
+		return fmt.Errorf("--queue-directory is read by the source spool, not by %s", o.Source)
+	case o.QueueDir != "" && !strings.HasPrefix(o.QueueDir, "/"):
+		return fmt.Errorf("--queue-directory %s is not an absolute path", o.QueueDir)
 	case o.Input == "" && o.AllowEmpty:
 		return errors.New("--allow-empty goes with --input")
 	case o.Timeout <= 0:

@@ -62,8 +62,13 @@ func TestParseRefusals(t *testing.T) {
 		{"-q corrupt", "there is no queue corrupt"},
 		{"-q hold,", "there is no queue"},
 		{"-q hold -q !hold", "leaves no queue"},
-		{"-i x -d /etc", "exclude each other"},
-		{"-i x --source postqueue", "exclude each other"},
+		{"-i x -d /etc", "--input goes without"},
+		{"-i x --source postqueue", "--input goes without"},
+		{"-i x -a", "--input goes without"},
+		{"-a -d /etc", "exclude each other"},
+		{"--queue-directory /x -a", "--queue-directory goes without"},
+		{"--queue-directory /x --source showq", "read by the source spool"},
+		{"--queue-directory x", "not an absolute path"},
 		{"--allow-empty", "goes with --input"},
 	}
 	for _, tt := range tests {

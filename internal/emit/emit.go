@@ -22,15 +22,22 @@ type Options struct {
 	Netdata NetdataOptions
 }
 
-// Format encodes complete readings of running mail systems. The result is a
-// whole document, or empty.
+// Format encodes readings. Of those that are not complete it writes nothing,
+// or, where it has a word for that, that they are not. The result is a whole
+// document, or empty.
 type Format func(readings []queue.Reading, o Options) []byte
 
 func formats() map[string]Format {
 	return map[string]Format{
+		"json":    snapshot,
 		"netdata": netdata,
 		"statsd":  statsd,
 	}
+}
+
+// complete returns the readings whose numbers may be passed on.
+func complete(readings []queue.Reading) []queue.Reading {
+	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
 }
 
 // FormatNames returns the names of all formats.

@@ -43,7 +43,7 @@ func netdataCharts() []netdataChart {
 // Netdata does not know is disconnected: blocks are complete or absent.
 func netdata(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
-	for _, r := range readings {
+	for _, r := range complete(readings) {
 		for i, chart := range netdataCharts() {
 			rows := chart.rows(o.Metrics, r.Summary)
 			if len(rows) == 0 {

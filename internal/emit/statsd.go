@@ -15,7 +15,7 @@ import (
 // how old the others are.
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
-	for _, r := range readings {
+	for _, r := range complete(readings) {
 		prefix := o.Prefix + "."
 		if o.Named {
 			prefix += identifier(r.Instance.Name) + "."

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -17,30 +18,32 @@ import (
 const maxDatagram = 1432
 
 // Target is where a document goes.
-type Target struct {
-	address string    // host:port of a UDP receiver, or empty
-	stdout  io.Writer // where there is no address
+type Target interface {
+	// Send delivers the document, or says why not.
+	Send(ctx context.Context, document []byte) error
+	String() string
 }
 
-// ParseTarget reads the value of --to: - for stdout, or udp://HOST:PORT, where
-// udp:// alone is STATSD_HOST and STATSD_PORT of the environment, or what
-// statsd listens on by default.
+// ParseTarget reads the value of --to: - for stdout; the path of a file, which
+// has a slash; or udp://HOST:PORT, where udp:// alone is STATSD_HOST and
+// STATSD_PORT of the environment, or what statsd listens on by default.
 func ParseTarget(text string, stdout io.Writer, getenv func(string) string) (Target, error) {
-	if text == "-" {
-		return Target{stdout: stdout}, nil
-	}
-	address, ok := strings.CutPrefix(text, "udp://")
-	if !ok {
-		return Target{}, fmt.Errorf("%s is no target; it is - (standard output), udp://HOST:PORT or udp://", text)
-	}
-	if address == "" {
+	address, isUDP := strings.CutPrefix(text, "udp://")
+	switch {
+	case text == "-":
+		return Stdout{stdout}, nil
+	case !isUDP && strings.Contains(text, "/") && !strings.Contains(text, "://"):
+		return File(text), nil
+	case !isUDP:
+		return nil, fmt.Errorf("%s is no target; it is - (standard output), a path with a slash, udp://HOST:PORT or udp://", text)
+	case address == "":
 		address = net.JoinHostPort(orDefault(getenv("STATSD_HOST"), "127.0.0.1"), orDefault(getenv("STATSD_PORT"), "8125"))
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" {
-		return Target{}, fmt.Errorf("%s is no target; a UDP target is udp://HOST:PORT", text)
+		return nil, fmt.Errorf("%s is no target; a UDP target is udp://HOST:PORT", text)
 	}
-	return Target{address: address}, nil
+	return UDP(address), nil
 }
 
 func orDefault(value, fallback string) string {
@@ -50,31 +53,68 @@ func orDefault(value, fallback string) string {
 	return value
 }
 
-// IsStdout reports whether the target is standard output.
-func (t Target) IsStdout() bool { return t.address == "" }
+// Stdout is standard output.
+type Stdout struct{ w io.Writer }
 
-func (t Target) String() string {
-	if t.IsStdout() {
-		return "standard output"
-	}
-	return "udp://" + t.address
+// Send writes the document at once.
+func (s Stdout) Send(_ context.Context, document []byte) error {
+	_, err := s.w.Write(document)
+	return err
 }
 
-// Send delivers the document: as a whole to standard output, in datagrams of
-// whole lines over UDP.
-func (t Target) Send(ctx context.Context, document []byte) error {
-	if t.IsStdout() {
-		_, err := t.stdout.Write(document)
+func (Stdout) String() string { return "standard output" }
+
+// File is the path of a file. It is replaced as a whole: whoever reads it
+// finds the old document or the new one, at any moment and after a crash.
+type File string
+
+// Send writes the file, with mode 0644.
+func (path File) Send(_ context.Context, document []byte) (err error) {
+	// In the same directory, for the rename; hidden from those who take every
+	// file of a certain ending.
+	f, err := os.CreateTemp(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}()
+	if _, err := f.Write(document); err != nil {
 		return err
 	}
-	if err := sendDatagrams(ctx, t.address, document); err != nil {
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), string(path))
+}
+
+func (path File) String() string { return string(path) }
+
+// UDP is the address, HOST:PORT, of a receiver of datagrams.
+type UDP string
+
+// Send sends whole lines, in as few datagrams as possible.
+func (address UDP) Send(ctx context.Context, document []byte) error {
+	if err := sendDatagrams(ctx, string(address), document); err != nil {
 		if op, ok := errors.AsType[*net.OpError](err); ok {
 			err = op.Err // without the addresses, which are said already
 		}
-		return fmt.Errorf("cannot send to %s: %w", t, err)
+		return fmt.Errorf("cannot send to %s: %w", address, err)
 	}
 	return nil
 }
+
+func (address UDP) String() string { return "udp://" + string(address) }
 
 // refusalWait is how long a refusal of the last datagram is waited for. On the
 // same host it is there at once.

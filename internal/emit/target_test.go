@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +24,8 @@ func TestParseTarget(t *testing.T) {
 		{"udp://", nil, "udp://127.0.0.1:8125"},
 		{"udp://", map[string]string{"STATSD_HOST": "statsd.example.com"}, "udp://statsd.example.com:8125"},
 		{"udp://", map[string]string{"STATSD_HOST": "::1", "STATSD_PORT": "9125"}, "udp://[::1]:9125"},
+		{"/run/x.json", nil, "/run/x.json"},
+		{"./x.json", nil, "./x.json"},
 		{"udp://a:1", map[string]string{"STATSD_HOST": "b"}, "udp://a:1"},
 	}
 	for _, tt := range tests {
@@ -120,5 +124,43 @@ func TestSendNoticesThatNobodyListens(t *testing.T) {
 	}
 	if err := target.Send(t.Context(), []byte("x:1|g\n")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestSendToFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.prom")
+	for _, document := range []string{"first\n", "second\n"} {
+		if err := File(path).Send(t.Context(), []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != document {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestSendToFileFailsWhole(t *testing.T) {
+	dir := t.TempDir()
+	if err := File(filepath.Join(dir, "nosuch", "x")).Send(t.Context(), []byte("x")); err == nil {
+		t.Error("no error without a directory")
+	}
+	// A directory in the file's place: the rename fails at the end.
+	if err := os.MkdirAll(filepath.Join(dir, "x", "y"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := File(filepath.Join(dir, "x")).Send(t.Context(), []byte("x")); err == nil || !strings.HasPrefix(err.Error(), "cannot write "+dir) {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,9 @@ type Facts struct {
 	// visited as a message with what could be read of it, so that sums over
 	// sizes and recipients are lower bounds when it is not 0.
 	Unreadable int64
+	// Corrupt counts the files in the corrupt queue; nil where the source cannot
+	// know.
+	Corrupt *int64
 	// Blind lists the queues that the source cannot tell apart: nothing is
 	// known of any of them on its own.
 	Blind []Name
@@ -42,6 +46,17 @@ type Instance struct {
 	ConfigDir string // empty: the default instance
 }
 
+// Label returns the instance's name as a part of a label of performance data:
+// each character outside [a-z0-9_] becomes _.
+func (i Instance) Label() string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(i.Name))
+}
+
 // Reading is what became of the attempt to read one instance: a complete
 // Summary; an error; or both, when the summary is only a lower bound.
 type Reading struct {
@@ -49,4 +64,19 @@ type Reading struct {
 	Summary  *Summary
 	Took     time.Duration
 	Err      error
+	// PassedOver says which sources were tried before the one that Summary and
+	// Err come from, and why they were not used.
+	PassedOver []Attempt
+}
+
+// Complete reports whether the reading has every number of a running mail
+// system: only such numbers are passed on.
+func (r Reading) Complete() bool {
+	return r.Err == nil && r.Summary != nil && r.Summary.Down == ""
+}
+
+// Attempt is a source that could not be used.
+type Attempt struct {
+	Source string
+	Err    error
 }

@@ -79,18 +79,22 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	return diagnostics.String(), err
 }
 
-// output returns the command's first line of output.
-func (c command) output(ctx context.Context) (string, error) {
+// output returns the lines that the command prints, without white space around
+// them.
+func (c command) output(ctx context.Context) ([]string, error) {
 	var text strings.Builder
 	stderr, err := c.run(ctx, func(r io.Reader) error {
 		_, err := io.Copy(&text, io.LimitReader(r, 64<<10))
 		return err
 	})
 	if err != nil {
-		return "", c.failure(stderr, err)
+		return nil, c.failure(stderr, err)
 	}
-	line, _, _ := strings.Cut(text.String(), "\n")
-	return strings.TrimSpace(line), nil
+	var lines []string
+	for line := range strings.Lines(text.String()) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return lines, nil
 }
 
 // failure turns an error of run into one for people.
@@ -127,13 +131,14 @@ func locate(ctx context.Context, dirs []string, program string) (string, error) 
 	if err != nil {
 		return "", notFound
 	}
-	dir, err := command{postconf, []string{"-h", "command_directory"}}.output(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return "", err
-		}
+	values, err := command{postconf, []string{"-h", "command_directory"}}.output(ctx)
+	if ctx.Err() != nil {
+		return "", err
+	}
+	if err != nil || len(values) == 0 {
 		return "", notFound
 	}
+	dir := values[0]
 	if path := filepath.Join(dir, program); filepath.IsAbs(path) && isExecutable(path) {
 		return path, nil
 	}

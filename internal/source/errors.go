@@ -118,6 +118,43 @@ func addToList(configDir, parameter string, present *string, item string) string
 	return command + "-e " + parameter + "=" + strings.Join(append(items, item), ",")
 }
 
+// SpoolAccessError says that this user may not read the queue directories.
+type SpoolAccessError struct{ Path string }
+
+func (e *SpoolAccessError) Error() string {
+	return fmt.Sprintf("this user may not read %s: only root and the mail owner may; use --source postqueue", e.Path)
+}
+
+// ShowqAccessError says that this user may not connect to the showq socket.
+type ShowqAccessError struct{ Path string }
+
+func (e *ShowqAccessError) Error() string {
+	return fmt.Sprintf("this user may not connect to %s: only root and the mail owner may; use --source postqueue", e.Path)
+}
+
+// NoQueueDirError says that a directory is no queue directory of Postfix.
+type NoQueueDirError struct{ Path string }
+
+func (e *NoQueueDirError) Error() string {
+	return fmt.Sprintf("%s is no queue directory of Postfix; name the right one, or let postfix check make what is missing", e.Path)
+}
+
+// OldShowqError says that the showq service speaks the protocol of Postfix 3.0
+// and before: text for people.
+type OldShowqError struct{ Path string }
+
+func (e *OldShowqError) Error() string {
+	return fmt.Sprintf("%s answers with text, as Postfix 3.0 and before does; use --source postqueue", e.Path)
+}
+
+// ShowqProtocolError says that the showq service sent what its protocol does
+// not have.
+type ShowqProtocolError struct{ Path, Problem string }
+
+func (e *ShowqProtocolError) Error() string {
+	return fmt.Sprintf("%s does not speak the protocol of showq: %s; look for showq in the mail log", e.Path, e.Problem)
+}
+
 // SetgidError says that postqueue could not use its setgid bit.
 type SetgidError struct {
 	Path  string

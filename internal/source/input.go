@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,88 +16,149 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// Input reads a listing that postqueue -j or postqueue -p has printed.
-type Input struct {
-	Path       string   // of the listing; "-" is Stdin
-	Stdin      *os.File // read where Path is "-"
-	MaxAge     time.Duration
-	AllowEmpty bool // no bytes at all are an empty queue
+// input is a file, or standard input, with a listing that postqueue -j or
+// postqueue -p has printed, or with a snapshot. What it is shows its beginning.
+type input struct {
+	path       string   // "-" is stdin
+	stdin      *os.File // read where path is "-"
+	maxAge     time.Duration
+	allowEmpty bool // no bytes at all are an empty queue
 }
 
-// Name returns "input".
-func (*Input) Name() string { return "input" }
+// read reads the input. One that is older than maxAge, or from the future, is
+// refused with a *StaleError unless maxAge is 0.
+func (in *input) read(ctx context.Context, filter queue.Filter) []queue.Reading {
+	readings, err := in.open(ctx, filter)
+	if err != nil {
+		return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+	}
+	return readings
+}
 
-// Read reads the listing, whose format it knows by its beginning. A file that
-// was last written longer than MaxAge ago, or in the future, is refused with a
-// *StaleError unless MaxAge is 0.
-func (in *Input) Read(ctx context.Context, visit func(*queue.Message)) (facts queue.Facts, err error) {
-	f := in.Stdin
-	facts.Detail = "standard input"
-	if in.Path != "-" {
-		facts.Detail = in.Path
+func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading, error) {
+	f, detail := in.stdin, "standard input"
+	if in.path != "-" {
+		detail = in.path
 		// O_NONBLOCK: to open a FIFO is to wait for its writer, and that must end
 		// with the context, as reading does.
-		f, err = os.OpenFile(in.Path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		opened, err := os.OpenFile(in.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
-			return facts, fmt.Errorf("cannot read the listing: %w", err)
+			return nil, fmt.Errorf("cannot read the input: %w", err)
 		}
-		defer f.Close()
-		if err := in.checkAge(f); err != nil {
-			return facts, err
-		}
+		defer opened.Close()
+		f = opened
 	}
-
 	r := bufio.NewReaderSize(&interruptible{ctx, f}, 64<<10)
-	if err := skipSpace(r); err != nil {
-		switch {
-		case !errors.Is(err, io.EOF):
-			return facts, err
-		case in.AllowEmpty:
-			return facts, nil
-		default:
-			return facts, ErrEmptyInput
+	empty, err := skipSpace(r)
+	if err != nil {
+		return nil, in.explain(ctx, err)
+	}
+	start, _ := r.Peek(peekLength) // less at the end, whose reason is met again
+	if snapshotStart.Match(start) {
+		return in.snapshot(ctx, r, detail, filter)
+	}
+	if in.path != "-" {
+		if err := in.checkAge(f); err != nil {
+			return nil, err
 		}
 	}
-	start, err := r.Peek(40)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return facts, err
-	}
-	switch {
-	case start[0] == '{':
-		facts.Unreadable, err = parseJSON(r, visit)
-	case isTextHeader(start), bytes.HasPrefix(start, []byte(textEmpty)):
-		facts.Blind, facts.Timeless = textBlind(), true
-		err = parseText(r, visit)
-	default:
-		line, _, _ := bytes.Cut(start, []byte("\n"))
-		err = &UnknownFormatError{Start: string(line)}
-	}
-	return facts, err
+	began := time.Now()
+	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, filter)
+	reading.Instance.Name = LocalName
+	reading.Took = time.Since(began)
+	return []queue.Reading{reading}, nil
 }
 
-// skipSpace passes over white space; the error is io.EOF where there is
-// nothing else.
-func skipSpace(r *bufio.Reader) error {
-	for {
-		switch c, err := r.ReadByte(); {
-		case err != nil:
-			return err
-		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
-			return r.UnreadByte()
+func (in *input) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("nothing could be read from the input: %w", context.Cause(ctx))
+	}
+	return fmt.Errorf("cannot read the input: %w", err)
+}
+
+// peekLength is how much of the input shows what it is.
+const peekLength = 80
+
+var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.SnapshotFormat + `"`)
+
+// snapshot reads a snapshot.
+func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, filter queue.Filter) ([]queue.Reading, error) {
+	if filter.Queues != nil {
+		return nil, errors.New("a snapshot holds numbers, no messages: say --queue where it is written")
+	}
+	now := time.Now()
+	readings, taken, err := queue.ReadSnapshot(r, now)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
+		return nil, fmt.Errorf("%s: %w", detail, err)
 	}
+	age := now.Sub(taken).Truncate(time.Second)
+	if in.maxAge > 0 && (age > in.maxAge || age < -clockSlack) {
+		return nil, &StaleError{Path: detail, Age: age, MaxAge: in.maxAge}
+	}
+	for _, reading := range readings {
+		reading.Summary.Detail = fmt.Sprintf("%s, a snapshot of %s ago", detail, age)
+	}
+	return readings, nil
 }
 
-func (in *Input) checkAge(f *os.File) error {
+// clockSlack is how much of the future is only a coarser clock.
+const clockSlack = time.Second
+
+func (in *input) checkAge(f *os.File) error {
 	info, err := f.Stat()
-	if err != nil || in.MaxAge == 0 || !info.Mode().IsRegular() {
+	if err != nil || in.maxAge == 0 || !info.Mode().IsRegular() {
 		return err
 	}
-	// A second of the future is a file system's coarser clock.
-	if age := time.Since(info.ModTime()); age > in.MaxAge || age < -time.Second {
-		return &StaleError{Path: in.Path, Age: age, MaxAge: in.MaxAge}
+	if age := time.Since(info.ModTime()); age > in.maxAge || age < -clockSlack {
+		return &StaleError{Path: in.path, Age: age, MaxAge: in.maxAge}
 	}
 	return nil
+}
+
+// skipSpace passes over white space and reports whether there is nothing else.
+func skipSpace(r *bufio.Reader) (empty bool, err error) {
+	for {
+		switch c, err := r.ReadByte(); {
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return false, err
+		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
+			return false, r.UnreadByte()
+		}
+	}
+}
+
+// listing is what postqueue -j or postqueue -p has printed.
+type listing struct {
+	r          io.Reader
+	start      []byte // of r
+	empty      bool   // r has nothing
+	allowEmpty bool
+	detail     string
+}
+
+func (*listing) Name() string { return "input" }
+
+func (l *listing) Read(_ context.Context, visit func(*queue.Message)) (facts queue.Facts, err error) {
+	facts.Detail = l.detail
+	switch {
+	case l.empty && l.allowEmpty:
+	case l.empty:
+		err = ErrEmptyInput
+	case l.start[0] == '{':
+		facts.Unreadable, err = parseJSON(l.r, visit)
+	case isTextHeader(l.start), bytes.HasPrefix(l.start, []byte(textEmpty)):
+		facts.Blind, facts.Timeless = textBlind(), true
+		err = parseText(l.r, visit)
+	default:
+		line, _, _ := bytes.Cut(l.start, []byte("\n"))
+		err = &UnknownFormatError{Start: string(line[:min(len(line), 40)])}
+	}
+	return facts, err
 }
 
 // interruptible reads a file whose reads may block, such as standard input,

@@ -30,30 +30,34 @@ func TestInput(t *testing.T) {
 	}
 	tests := []struct {
 		name     string
-		input    Input
-		messages int
+		input    input
+		messages int64
 		err      any // a value for errors.Is, or a pointer for errors.As
 	}{
-		{name: "JSON", input: Input{Path: deferred}, messages: 5},
-		{name: "text", input: Input{Path: strings.TrimSuffix(deferred, "json") + "txt"}, messages: 5},
-		{name: "text of an empty queue", input: Input{Path: filepath.Join(listings, "3.7.11", "empty.txt")}},
-		{name: "long queue IDs", input: Input{Path: filepath.Join(listings, "3.7.11", "mixed.txt")}, messages: 10},
-		{name: "no bytes", input: Input{Path: write("zero", "", 0)}, err: ErrEmptyInput},
-		{name: "no bytes, allowed", input: Input{Path: write("zero", "", 0), AllowEmpty: true}},
-		{name: "a newline alone", input: Input{Path: write("newline", " \n", 0)}, err: ErrEmptyInput},
-		{name: "something else", input: Input{Path: write("else", "postqueue: fatal: x\n", 0), AllowEmpty: true}, err: new(*UnknownFormatError)},
-		{name: "young enough", input: Input{Path: write("young", "Mail queue is empty\n", 4*time.Minute), MaxAge: 5 * time.Minute}},
-		{name: "too old", input: Input{Path: write("old", "Mail queue is empty\n", 6*time.Minute), MaxAge: 5 * time.Minute}, err: new(*StaleError)},
-		{name: "any age", input: Input{Path: write("ancient", "Mail queue is empty\n", 9999*time.Hour)}},
-		{name: "from the future", input: Input{Path: write("future", "Mail queue is empty\n", -time.Minute), MaxAge: 5 * time.Minute}, err: new(*StaleError)},
-		{name: "missing", input: Input{Path: filepath.Join(dir, "missing")}, err: os.ErrNotExist},
-		{name: "a directory", input: Input{Path: dir, AllowEmpty: true}, err: unix.EISDIR},
-		{name: "cut off", input: Input{Path: write("cut", "-Queue ID-  --Size-- \n", 0)}, err: ErrCutOff},
+		{name: "JSON", input: input{path: deferred}, messages: 5},
+		{name: "text", input: input{path: strings.TrimSuffix(deferred, "json") + "txt"}, messages: 5},
+		{name: "text of an empty queue", input: input{path: filepath.Join(listings, "3.7.11", "empty.txt")}},
+		{name: "long queue IDs", input: input{path: filepath.Join(listings, "3.7.11", "mixed.txt")}, messages: 10},
+		{name: "no bytes", input: input{path: write("zero", "", 0)}, err: ErrEmptyInput},
+		{name: "no bytes, allowed", input: input{path: write("zero", "", 0), allowEmpty: true}},
+		{name: "a newline alone", input: input{path: write("newline", " \n", 0)}, err: ErrEmptyInput},
+		{name: "something else", input: input{path: write("else", "postqueue: fatal: x\n", 0), allowEmpty: true}, err: new(*UnknownFormatError)},
+		{name: "young enough", input: input{path: write("young", "Mail queue is empty\n", 4*time.Minute), maxAge: 5 * time.Minute}},
+		{name: "too old", input: input{path: write("old", "Mail queue is empty\n", 6*time.Minute), maxAge: 5 * time.Minute}, err: new(*StaleError)},
+		{name: "any age", input: input{path: write("ancient", "Mail queue is empty\n", 9999*time.Hour)}},
+		{name: "from the future", input: input{path: write("future", "Mail queue is empty\n", -time.Minute), maxAge: 5 * time.Minute}, err: new(*StaleError)},
+		{name: "missing", input: input{path: filepath.Join(dir, "missing")}, err: os.ErrNotExist},
+		{name: "a directory", input: input{path: dir, allowEmpty: true}, err: unix.EISDIR},
+		{name: "cut off", input: input{path: write("cut", "-Queue ID-  --Size-- \n", 0)}, err: ErrCutOff},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			visit, visited := collect()
-			_, err := tt.input.Read(t.Context(), visit)
+			reading := tt.input.read(t.Context(), queue.Filter{})[0]
+			err := reading.Err
+			messages := int64(0)
+			if reading.Summary != nil {
+				messages = reading.Summary.Total.Messages
+			}
 			switch want := tt.err.(type) {
 			case nil:
 				if err != nil {
@@ -68,8 +72,8 @@ func TestInput(t *testing.T) {
 					t.Errorf("error %v, want a %T", err, want)
 				}
 			}
-			if len(*visited) != tt.messages {
-				t.Errorf("%d messages, want %d", len(*visited), tt.messages)
+			if messages != tt.messages {
+				t.Errorf("%d messages, want %d", messages, tt.messages)
 			}
 		})
 	}
@@ -82,8 +86,7 @@ func TestInputDoesNotWaitForAWriterOfAFIFO(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := (&Input{Path: fifo}).Read(ctx, func(*queue.Message) {})
-	if !errors.Is(err, context.DeadlineExceeded) {
+	if err := (&input{path: fifo}).read(ctx, queue.Filter{})[0].Err; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -101,11 +104,11 @@ func TestInputEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	summary, err := queue.Summarize(ctx, &Input{Path: "-", Stdin: r}, queue.Filter{})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v", err)
+	reading := (&input{path: "-", stdin: r}).read(ctx, queue.Filter{})[0]
+	if !errors.Is(reading.Err, context.DeadlineExceeded) {
+		t.Errorf("error %v", reading.Err)
 	}
-	if summary.Total.Messages != 1 || !summary.Partial {
+	if summary := reading.Summary; summary.Total.Messages != 1 || !summary.Partial {
 		t.Errorf("%d messages, partial %v", summary.Total.Messages, summary.Partial)
 	}
 }

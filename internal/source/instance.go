@@ -2,10 +2,12 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -13,53 +15,116 @@ import (
 
 // Request says what is to be read, and how.
 type Request struct {
-	ConfigDirs []string // one instance each; empty: the default instance
-	Input      string   // read this listing instead; "-" is Stdin
-	Stdin      *os.File
-	MaxAge     time.Duration // of Input; 0: any
-	AllowEmpty bool          // an empty Input is an empty queue
-	Filter     queue.Filter
+	ConfigDirs   []string // one instance each; empty: the default instance
+	AllInstances bool     // those that are enabled, instead
+	Source       string   // the name of a source, or AutoName
+	QueueDir     string   // read this directory, with no program of Postfix
+	Input        string   // read this listing or snapshot instead; "-" is Stdin
+	Stdin        *os.File
+	MaxAge       time.Duration // of Input; 0: any
+	AllowEmpty   bool          // an empty Input is an empty queue
+	Filter       queue.Filter
 }
 
 // LocalName is the name of an instance that has none of its own.
 const LocalName = "local"
 
 // ReadAll reads every instance that the request names, all at once, and
-// returns a reading for each, in the request's order.
+// returns a reading for each, in the request's order. It returns soon after
+// ctx ends, whatever the disk does.
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	if req.Input != "" {
-		in := &Input{Path: req.Input, Stdin: req.Stdin, MaxAge: req.MaxAge, AllowEmpty: req.AllowEmpty}
-		return []queue.Reading{readOne(ctx, queue.Instance{Name: LocalName}, in, req.Filter)}
+		in := &input{path: req.Input, stdin: req.Stdin, maxAge: req.MaxAge, allowEmpty: req.AllowEmpty}
+		return inTime(ctx, func() []queue.Reading { return in.read(ctx, req.Filter) })
 	}
-	dirs := req.ConfigDirs
-	if len(dirs) == 0 {
-		dirs = []string{""}
+	return inTime(ctx, func() []queue.Reading {
+		instances, err := req.instances(ctx)
+		if err != nil {
+			return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+		}
+		return req.readInstances(ctx, instances)
+	})
+}
+
+// stuckAfter is how long after the end of the context an answer is waited for
+// that a cancelled reading would give at once.
+const stuckAfter = 300 * time.Millisecond
+
+// inTime returns what read returns, or gives read up when it does not return
+// although ctx has ended: it hangs in the kernel, as on a dead disk.
+func inTime(ctx context.Context, read func() []queue.Reading) []queue.Reading {
+	answer := make(chan []queue.Reading, 1)
+	go func() {
+		var readings []queue.Reading
+		if err := guard(func() { readings = read() }); err != nil {
+			readings = []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+		}
+		answer <- readings
+	}()
+	select {
+	case readings := <-answer:
+		return readings
+	case <-ctx.Done():
 	}
-	readings := make([]queue.Reading, len(dirs))
-	var wg sync.WaitGroup
-	for i, dir := range dirs {
-		wg.Go(func() {
-			instance := queue.Instance{ConfigDir: dir}
-			// A panic here would end the program with the exit status of CRITICAL.
-			if err := guard(func() {
-				instance.Name = instanceName(ctx, dir, len(dirs) > 1)
-				readings[i] = readOne(ctx, instance, &Postqueue{ConfigDir: dir}, req.Filter)
-			}); err != nil {
+	select {
+	case readings := <-answer:
+		return readings
+	case <-time.After(stuckAfter):
+		err := fmt.Errorf("reading the queue hangs in the kernel (%w); look for trouble with the disk in the kernel's log", context.Cause(ctx))
+		return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+	}
+}
+
+// readInstances reads the instances side by side.
+func (req Request) readInstances(ctx context.Context, instances []queue.Instance) []queue.Reading {
+	readings := make([]queue.Reading, len(instances))
+	done := make(chan int)
+	for i, instance := range instances {
+		go func() {
+			if err := guard(func() { readings[i] = req.read(ctx, instance) }); err != nil {
 				readings[i] = queue.Reading{Instance: instance, Err: err}
 			}
-		})
+			done <- i
+		}()
 	}
-	wg.Wait()
+	for range instances {
+		<-done
+	}
 	return readings
 }
 
-func readOne(ctx context.Context, instance queue.Instance, src queue.Source, filter queue.Filter) queue.Reading {
+// read reads one instance with the first source that works.
+func (req Request) read(ctx context.Context, instance queue.Instance) (r queue.Reading) {
 	start := time.Now()
-	summary, err := queue.Summarize(ctx, src, filter)
-	return queue.Reading{Instance: instance, Summary: summary, Took: time.Since(start), Err: err}
+	defer func() {
+		r.Instance = instance
+		r.Took = time.Since(start)
+	}()
+	if req.QueueDir != "" {
+		return summarize(ctx, &Spool{QueueDir: req.QueueDir}, req.Filter)
+	}
+	sources, passedOver, err := postfix{configDir: instance.ConfigDir}.candidates(ctx, req.Source)
+	if err != nil {
+		return queue.Reading{Err: err}
+	}
+	for i, src := range sources {
+		r = summarize(ctx, src, req.Filter)
+		if i == len(sources)-1 || isFinal(ctx, r.Err) {
+			break
+		}
+		passedOver = append(passedOver, queue.Attempt{Source: src.Name(), Err: r.Err})
+	}
+	r.PassedOver = passedOver
+	return r
 }
 
-// guard calls f and turns a panic into an error.
+func summarize(ctx context.Context, src queue.Source, filter queue.Filter) queue.Reading {
+	summary, err := queue.Summarize(ctx, src, filter)
+	return queue.Reading{Summary: summary, Err: err}
+}
+
+// guard calls f and turns a panic into an error: in a goroutine it would end
+// the program with the exit status of CRITICAL.
 func guard(f func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -70,17 +135,114 @@ func guard(f func()) (err error) {
 	return nil
 }
 
-// instanceName returns the name that the instance gives itself in main.cf, or
-// one made from its directory where several instances must be told apart.
-func instanceName(ctx context.Context, dir string, several bool) string {
-	if dir == "" {
-		return LocalName
+// instances returns the instances that are asked for, with names that tell
+// them apart.
+func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
+	var list []queue.Instance
+	switch {
+	case req.AllInstances:
+		var err error
+		if list, err = enabledInstances(ctx); err != nil {
+			return nil, err
+		}
+	case len(req.ConfigDirs) == 0:
+		return []queue.Instance{{Name: LocalName}}, nil
+	default:
+		for _, dir := range req.ConfigDirs {
+			list = append(list, queue.Instance{Name: ownName(ctx, dir), ConfigDir: dir})
+		}
 	}
-	if name := (&Postqueue{ConfigDir: dir}).setting(ctx, "multi_instance_name"); name != nil && *name != "" && *name != "-" {
-		return *name
+	for i := range list {
+		switch {
+		case list[i].Name != "":
+		case len(list) == 1 || list[i].ConfigDir == "":
+			list[i].Name = LocalName
+		default:
+			list[i].Name = filepath.Base(list[i].ConfigDir)
+		}
 	}
-	if several {
-		return filepath.Base(dir)
+	for i, a := range list {
+		for _, b := range list[:i] {
+			if a.Label() == b.Label() {
+				return nil, &SameNameError{a, b}
+			}
+		}
 	}
-	return LocalName
+	return list, nil
+}
+
+// ownName returns the name that an instance gives itself, or nothing.
+func ownName(ctx context.Context, configDir string) string {
+	name := postfix{configDir: configDir}.presentValue(ctx, "multi_instance_name")
+	if name == nil || *name == "-" {
+		return ""
+	}
+	return *name
+}
+
+// enabledInstances returns the instances that postmulti lists and does not
+// call disabled. Where it fails, as it does when the main.cf of one of them is
+// missing, they are those that the default instance's main.cf names.
+func enabledInstances(ctx context.Context) ([]queue.Instance, error) {
+	c, err := postfix{}.command(ctx, "postmulti", "-l")
+	var lines []string
+	if err == nil {
+		lines, err = c.output(ctx)
+	}
+	if err == nil && len(lines) > 0 {
+		return parsePostmulti(lines)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	values, settingsErr := postfix{}.settings(ctx, "config_directory", "multi_instance_directories")
+	if settingsErr != nil {
+		return nil, settingsErr
+	}
+	dirs := strings.FieldsFunc(values[0]+" "+values[1], func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
+	var list []queue.Instance
+	for i, dir := range dirs {
+		own, err := postfix{configDir: dir}.settings(ctx, "multi_instance_name", "multi_instance_enable")
+		if err == nil && i > 0 && own[1] != "yes" {
+			continue
+		}
+		list = append(list, queue.Instance{Name: own[0], ConfigDir: dir})
+	}
+	return list, nil
+}
+
+// parsePostmulti reads what postmulti -l prints: name, group, whether the
+// instance is enabled, and its directory, - where there is none.
+func parsePostmulti(lines []string) ([]queue.Instance, error) {
+	var list []queue.Instance
+	for _, line := range lines {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) != 4 || !filepath.IsAbs(fields[3]) {
+			return nil, fmt.Errorf("postmulti -l prints a line that is no instance: %s", line)
+		}
+		if fields[2] != "y" {
+			continue
+		}
+		instance := queue.Instance{Name: fields[0], ConfigDir: fields[3]}
+		if instance.Name == "-" {
+			instance.Name = ""
+		}
+		list = append(list, instance)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("postmulti lists no instance that is enabled; enable one: postmulti -i NAME -e enable")
+	}
+	return slices.Clip(list), nil
+}
+
+// SameNameError says that the metrics of two instances could not be told
+// apart.
+type SameNameError struct{ A, B queue.Instance }
+
+func (e *SameNameError) Error() string {
+	return fmt.Sprintf("the instances %s and %s have the same name in metrics, %s; set multi_instance_name in their main.cf",
+		e.A.ConfigDir, e.B.ConfigDir, e.A.Label())
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,27 +17,16 @@ import (
 
 // Postqueue reads the queue with postqueue(1): as JSON, or as text where
 // Postfix is older than 3.1. It needs no privileges: postqueue has them.
-type Postqueue struct {
-	ConfigDir string   // of the instance; empty: the default one
-	Dirs      []string // where postqueue is looked for; nil: the usual directories
-}
+type Postqueue struct{ postfix }
 
 // Name returns "postqueue".
 func (*Postqueue) Name() string { return "postqueue" }
 
 // Read runs postqueue.
 func (p *Postqueue) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
-	dirs := p.Dirs
-	if dirs == nil {
-		dirs = sbinDirs()
-	}
-	path, err := locate(ctx, dirs, "postqueue")
-	if err != nil {
-		return queue.Facts{}, err
-	}
-	facts, err := p.list(ctx, path, "-j", visit)
+	facts, err := p.list(ctx, "-j", visit)
 	if errors.Is(err, errNoJSON) {
-		facts, err = p.list(ctx, path, "-p", visit)
+		facts, err = p.list(ctx, "-p", visit)
 	}
 	return facts, err
 }
@@ -46,10 +34,10 @@ func (p *Postqueue) Read(ctx context.Context, visit func(*queue.Message)) (queue
 // errNoJSON says that this postqueue does not know -j.
 var errNoJSON = errors.New("postqueue does not know -j")
 
-func (p *Postqueue) list(ctx context.Context, path, format string, visit func(*queue.Message)) (facts queue.Facts, err error) {
-	c := command{path: path, args: []string{format}}
-	if p.ConfigDir != "" {
-		c.args = []string{"-c", p.ConfigDir, format}
+func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.Message)) (facts queue.Facts, err error) {
+	c, err := p.command(ctx, "postqueue", format)
+	if err != nil {
+		return queue.Facts{}, err
 	}
 	facts.Detail = c.String()
 	var listingErr error
@@ -107,13 +95,13 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 		if user == "unknown" {
 			user = m[2]
 		}
-		return &AccessError{User: user, Authorized: p.setting(ctx, "authorized_mailq_users"), ConfigDir: p.ConfigDir}
+		return &AccessError{User: user, Authorized: p.presentValue(ctx, "authorized_mailq_users"), ConfigDir: p.configDir}
 	}
 	if reason, ok := fatal("Connect to the Postfix showq service: "); ok && strings.Contains(reason, "Permission denied") {
 		return &SetgidError{Path: c.path, Cause: setgidCause(c.path)}
 	}
 	if dir, ok := cutDiagnostic(stderr, "error: unauthorized configuration directory name: "); ok {
-		return &ConfigDirError{Dir: dir, Listed: (&Postqueue{Dirs: p.Dirs}).setting(ctx, "alternate_config_directories")}
+		return &ConfigDirError{Dir: dir, Listed: postfix{dirs: p.dirs}.presentValue(ctx, "alternate_config_directories")}
 	}
 	if detail, ok := fatal("open "); ok {
 		if path, reason, ok := strings.Cut(detail, "/main.cf: "); ok {
@@ -143,33 +131,6 @@ func cutDiagnostic(stderr, text string) (rest string, found bool) {
 		}
 	}
 	return "", false
-}
-
-// settingTimeout is for a word about a failure that is known already.
-const settingTimeout = time.Second
-
-// setting returns the present value of a parameter of main.cf, nil where it
-// cannot be had.
-func (p *Postqueue) setting(ctx context.Context, parameter string) *string {
-	ctx, cancel := context.WithTimeout(ctx, settingTimeout)
-	defer cancel()
-	dirs := p.Dirs
-	if dirs == nil {
-		dirs = sbinDirs()
-	}
-	path, err := locate(ctx, dirs, "postconf")
-	if err != nil {
-		return nil
-	}
-	args := []string{"-h", parameter}
-	if p.ConfigDir != "" {
-		args = append([]string{"-c", p.ConfigDir}, args...)
-	}
-	value, err := command{path, args}.output(ctx)
-	if err != nil {
-		return nil
-	}
-	return &value
 }
 
 // setgidCause finds out why the setgid bit of a program has no effect.

@@ -3,8 +3,8 @@ package source
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,7 +17,8 @@ const textEmpty = "Mail queue is empty"
 // isTextHeader reports whether a line is the first of a text listing. It has
 // more dashes where long queue IDs are enabled.
 func isTextHeader(line []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(line, "-"), []byte("Queue ID-")) && line[0] == '-'
+	title := bytes.TrimLeft(line, "-")
+	return len(title) < len(line) && bytes.HasPrefix(title, []byte("Queue ID-"))
 }
 
 // textBlind are the queues that have no mark in a text listing.
@@ -131,14 +132,19 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
+var summaryPattern = regexp.MustCompile(`^-- ([0-9]+) Kbytes in ([0-9]+) Requests?\.$`)
+
 func parseTextSummary(line string) *textSummary {
-	var s textSummary
-	var requests string
-	n, err := fmt.Sscanf(line, "-- %d Kbytes in %d %s", &s.kib, &s.messages, &requests)
-	if err != nil || n != 3 || (requests != "Requests." && requests != "Request.") {
+	m := summaryPattern.FindStringSubmatch(line)
+	if m == nil {
 		return nil
 	}
-	return &s
+	kib, kibErr := strconv.ParseInt(m[1], 10, 64)
+	messages, messagesErr := strconv.ParseInt(m[2], 10, 64)
+	if kibErr != nil || messagesErr != nil {
+		return nil
+	}
+	return &textSummary{kib, messages}
 }
 
 // verdict says whether the listing was whole.

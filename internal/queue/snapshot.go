@@ -1,0 +1,169 @@
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A snapshot is readings as a document: postfix_queue_emit writes it, and
+// --input reads it back. docs/snapshot.md describes it for others.
+const (
+	SnapshotFormat  = "postfix-queue-snapshot"
+	SnapshotVersion = 1
+)
+
+type snapshot struct {
+	Format    string             `json:"format"`
+	Version   int                `json:"version"`
+	Taken     int64              `json:"taken"` // seconds since 1970
+	Instances []snapshotInstance `json:"instances"`
+}
+
+type snapshotInstance struct {
+	Name       string                  `json:"name"`
+	ConfigDir  string                  `json:"config_dir,omitempty"`
+	Up         bool                    `json:"up"`
+	Down       string                  `json:"down,omitempty"`  // why it is not up
+	Error      string                  `json:"error,omitempty"` // why there are no numbers
+	Source     string                  `json:"source,omitempty"`
+	Queues     []Name                  `json:"filter_queues,omitempty"` // only these were looked at
+	Unreadable int64                   `json:"unreadable,omitempty"`
+	Corrupt    *int64                  `json:"corrupt,omitempty"`
+	Timeless   bool                    `json:"timeless,omitempty"`
+	Total      *snapshotTally          `json:"total,omitempty"`
+	ByQueue    map[Name]*snapshotTally `json:"queues,omitempty"`
+}
+
+type snapshotTally struct {
+	Messages     int64  `json:"messages"`
+	SizeBytes    int64  `json:"size_bytes"`
+	Recipients   int64  `json:"recipients"`
+	ForcedExpire int64  `json:"forced_expire"`
+	Oldest       *int64 `json:"oldest_arrival,omitempty"` // seconds since 1970
+}
+
+// WriteSnapshot writes readings as a snapshot. A reading that was cut short, or
+// that failed, is in it with its error and without numbers.
+func WriteSnapshot(w io.Writer, readings []Reading, taken time.Time) error {
+	doc := snapshot{Format: SnapshotFormat, Version: SnapshotVersion, Taken: taken.Unix()}
+	for _, r := range readings {
+		doc.Instances = append(doc.Instances, toSnapshot(r))
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", " ")
+	return encoder.Encode(doc)
+}
+
+func toSnapshot(r Reading) snapshotInstance {
+	i := snapshotInstance{Name: r.Instance.Name, ConfigDir: r.Instance.ConfigDir}
+	if r.Err != nil {
+		i.Error = r.Err.Error()
+	}
+	s := r.Summary
+	if s == nil {
+		return i
+	}
+	i.Source, i.Down, i.Queues = s.Source, s.Down, s.Filter.Queues
+	i.Up = r.Err == nil && s.Down == ""
+	if r.Err != nil {
+		return i
+	}
+	i.Unreadable, i.Corrupt, i.Timeless = s.Unreadable, s.Corrupt, s.Timeless
+	i.Total = toSnapshotTally(&s.Total)
+	i.ByQueue = map[Name]*snapshotTally{}
+	for name, t := range s.Queues {
+		i.ByQueue[name] = toSnapshotTally(t)
+	}
+	return i
+}
+
+func toSnapshotTally(t *Tally) *snapshotTally {
+	doc := &snapshotTally{Messages: t.Messages, SizeBytes: t.SizeBytes, Recipients: t.Recipients, ForcedExpire: t.ForcedExpire}
+	if !t.Oldest.IsZero() {
+		oldest := t.Oldest.Unix()
+		doc.Oldest = &oldest
+	}
+	return doc
+}
+
+// ErrForeignSnapshot says that a document is no snapshot, not a whole one, or
+// one whose numbers cannot be.
+var ErrForeignSnapshot = errors.New("the snapshot is damaged, cut off or of another version; write it anew with postfix_queue_emit -f json")
+
+// ReadSnapshot reads what WriteSnapshot has written. Ages in the readings count
+// up to now. The error is, or wraps, ErrForeignSnapshot unless reading failed.
+func ReadSnapshot(r io.Reader, now time.Time) (readings []Reading, taken time.Time, err error) {
+	var doc snapshot
+	decoder := json.NewDecoder(r)
+	if err := decoder.Decode(&doc); err != nil {
+		return nil, taken, foreign(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, taken, fmt.Errorf("%w (something follows it)", ErrForeignSnapshot)
+	}
+	if doc.Format != SnapshotFormat || doc.Version != SnapshotVersion || len(doc.Instances) == 0 {
+		return nil, taken, fmt.Errorf("%w (version %d)", ErrForeignSnapshot, doc.Version)
+	}
+	for _, i := range doc.Instances {
+		reading, ok := i.reading(now)
+		if !ok {
+			return nil, taken, fmt.Errorf("%w (instance %s)", ErrForeignSnapshot, i.Name)
+		}
+		readings = append(readings, reading)
+	}
+	return readings, time.Unix(doc.Taken, 0), nil
+}
+
+// foreign tells a document that is wrong from one that could not be read.
+func foreign(err error) error {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, mismatch := errors.AsType[*json.UnmarshalTypeError](err)
+	if syntax || mismatch || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w (%w)", ErrForeignSnapshot, err)
+	}
+	return err
+}
+
+func (i snapshotInstance) reading(now time.Time) (r Reading, ok bool) {
+	r.Instance = Instance{Name: i.Name, ConfigDir: i.ConfigDir}
+	s := &Summary{
+		Taken: now, Source: i.Source, Filter: Filter{Queues: i.Queues}, Queues: map[Name]*Tally{},
+		Facts: Facts{Down: i.Down, Unreadable: i.Unreadable, Corrupt: i.Corrupt, Timeless: i.Timeless},
+	}
+	r.Summary = s
+	if i.Total == nil {
+		s.Partial = true
+		if i.Error == "" {
+			return r, false
+		}
+		r.Err = errors.New(i.Error)
+		return r, true
+	}
+	if s.Total, ok = i.Total.tally(); !ok || i.Error != "" || (i.Down == "") != i.Up {
+		return r, false
+	}
+	for _, name := range Names() {
+		switch doc := i.ByQueue[name]; {
+		case doc != nil:
+			t, ok := doc.tally()
+			if !ok {
+				return r, false
+			}
+			s.Queues[name] = &t
+		case s.Filter.Covers(name):
+			s.Blind = append(s.Blind, name)
+		}
+	}
+	return r, true
+}
+
+func (doc *snapshotTally) tally() (t Tally, ok bool) {
+	t = Tally{Messages: doc.Messages, SizeBytes: doc.SizeBytes, Recipients: doc.Recipients, ForcedExpire: doc.ForcedExpire}
+	if doc.Oldest != nil {
+		t.Oldest = time.Unix(*doc.Oldest, 0)
+	}
+	return t, min(t.Messages, t.SizeBytes, t.Recipients, t.ForcedExpire) >= 0
+}

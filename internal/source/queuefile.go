@@ -1,0 +1,288 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// The records of a queue file that matter here: rec_type.h of Postfix.
+const (
+	recordSize        = 'C' // message size, data offset, recipient count, ...
+	recordTime        = 'T' // arrival time: seconds and microseconds
+	recordSender      = 'S'
+	recordRecipient   = 'R' // still to be delivered to
+	recordDone        = 'D' // a recipient that has been delivered to
+	recordPointer     = 'p' // the next record is elsewhere in the file
+	recordDeletedText = 'w' // padding
+	recordMessage     = 'M' // the message's content follows
+	recordEnd         = 'E'
+)
+
+// queueFile is an open queue file with what fstat says of it.
+type queueFile struct {
+	io.ReaderAt
+	sizeBytes int64
+	modified  time.Time
+}
+
+// envelopeRules are what differs between queues and versions of Postfix.
+type envelopeRules struct {
+	// sizeOfFile: a SIZE record does not count. So it is in maildrop, for it is
+	// then from an earlier life of the message; see sizeRecordCounts.
+	sizeOfFile bool
+	// readAll: the count of recipients in the SIZE record is not believed.
+	// Anybody may write into maildrop.
+	readAll bool
+}
+
+// maxRecord is the longest record whose data are looked at. Postfix writes
+// none of more than 2 KiB.
+const maxRecord = 64 << 10
+
+// readEnvelope fills in what the envelope of a queue file says, as showq.c
+// reads it: arrival time, size, sender and the recipients that are left. It
+// reports whether the file is a message: whether a sender comes before its end,
+// before a recipient and before damage.
+func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) bool {
+	w.reset(f)
+	m.SizeBytes = f.sizeBytes
+	m.Recipients = m.Recipients[:0]
+	var (
+		hasTime, hasSize, hasSender bool
+		recipients, recipientsTold  int64
+	)
+	// Each record is met once, unless pointers go round in circles.
+	budget := 2*f.sizeBytes + windowSize
+	for offset := int64(0); ; {
+		kind, data, next, err := w.record(offset)
+		if budget -= next - offset; err != nil || budget < 0 {
+			return hasSender
+		}
+		offset = next
+		text := cString(data)
+		switch kind {
+		case recordTime:
+			if seconds, ok := leadingInt(text); ok && seconds > 0 && !hasTime {
+				m.Arrival, hasTime = time.Unix(seconds, 0), true
+			}
+		case recordSize:
+			if !hasSize && !rules.sizeOfFile {
+				if size, told, ok := parseSizeRecord(text); ok {
+					m.SizeBytes, recipientsTold, hasSize = size, told, true
+				}
+			}
+		case recordSender:
+			if hasSender {
+				return true // what follows the second one is not read
+			}
+			hasSender = true
+			m.Sender = listedAddress(text)
+			if !hasTime {
+				m.Arrival = f.modified
+			}
+		case recordRecipient:
+			if !hasSender {
+				return false
+			}
+			recipients++
+			m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(text)})
+		case recordDone:
+			recipients++
+		case recordPointer:
+			target, ok := leadingInt(text)
+			if !ok {
+				return hasSender
+			}
+			if target > 0 { // 0 is a place holder
+				offset = target
+			}
+		case recordMessage:
+			if hasSender && hasSize && recipientsTold > 0 && recipients >= recipientsTold && !rules.readAll {
+				return true // none is left for the part behind the content
+			}
+			if hasSize {
+				offset += m.SizeBytes
+			}
+		case recordEnd:
+			return hasSender
+		}
+	}
+}
+
+// parseSizeRecord reads the first and the third number of a SIZE record: the
+// message's size and the number of its recipients, done ones included.
+func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
+	if len(bytes.Trim(text, "0123456789 ")) > 0 {
+		return 0, 0, false
+	}
+	sizeBytes, ok = leadingInt(text)
+	if fields := bytes.Fields(text); len(fields) >= 3 {
+		recipients, _ = leadingInt(fields[2])
+	}
+	return sizeBytes, recipients, ok
+}
+
+// leadingInt reads the number that a text begins with, as atol does.
+func leadingInt(text []byte) (n int64, ok bool) {
+	text = bytes.TrimLeft(text, " \t")
+	end := 0
+	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseInt(string(text[:end]), 10, 64)
+	return n, err == nil
+}
+
+// cString returns what C takes for the string.
+func cString(data []byte) []byte {
+	data, _, _ = bytes.Cut(data, []byte{0})
+	return data
+}
+
+// recordWindow is the part of a queue file that has been read. One read of its
+// size covers the envelope of an ordinary message.
+type recordWindow struct {
+	f     queueFile
+	buf   []byte
+	start int64 // offset of buf in the file
+	n     int   // bytes of buf that are filled
+}
+
+const windowSize = 4 << 10
+
+func (w *recordWindow) reset(f queueFile) {
+	if cap(w.buf) < windowSize {
+		w.buf = make([]byte, windowSize)
+	}
+	w.f, w.start, w.n = f, 0, 0
+}
+
+var errDamaged = errors.New("damaged record")
+
+// record returns the record at an offset, and the offset of the next one. The
+// data are valid until the next call; those of a record over 64 KiB are left
+// out. The error is io.EOF at the end, errDamaged, or one of reading.
+func (w *recordWindow) record(offset int64) (kind byte, data []byte, next int64, err error) {
+	const maxHead = 1 + 4 // a type, and as many length bytes as rec_get reads
+	head, err := w.bytes(offset, maxHead)
+	if err != nil || len(head) == 0 {
+		return 0, nil, 0, cmpOrEOF(err)
+	}
+	kind = head[0]
+	length, shift, i := int64(0), 0, 1
+	for {
+		if i >= len(head) {
+			return 0, nil, 0, errDamaged
+		}
+		length |= int64(head[i]&0x7f) << shift
+		shift += 7
+		i++
+		if head[i-1]&0x80 == 0 {
+			break
+		}
+	}
+	begin := offset + int64(i)
+	next = begin + length
+	if next > w.f.sizeBytes {
+		return 0, nil, 0, errDamaged
+	}
+	if length > maxRecord {
+		return kind, nil, next, nil
+	}
+	data, err = w.bytes(begin, int(length))
+	if err == nil && len(data) < int(length) {
+		err = errDamaged // the file has become shorter
+	}
+	return kind, data, next, err
+}
+
+func cmpOrEOF(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+// bytes returns up to n bytes at an offset, fewer only at the end of the file.
+func (w *recordWindow) bytes(offset int64, n int) ([]byte, error) {
+	end := min(offset+int64(n), w.f.sizeBytes)
+	if offset >= end {
+		return nil, nil
+	}
+	if offset < w.start || end > w.start+int64(w.n) {
+		if n > len(w.buf) {
+			w.buf = make([]byte, maxRecord)
+		}
+		got, err := w.f.ReadAt(w.buf, offset)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		w.start, w.n = offset, got
+		end = min(end, offset+int64(got))
+	}
+	return w.buf[offset-w.start : end-w.start], nil
+}
+
+// listedAddress returns an address of a queue file as postqueue lists it: the
+// local part quoted where RFC 822 requires it, ? for each character that is
+// not printable, and a name for the empty address.
+func listedAddress(raw []byte) string {
+	if len(raw) == 0 {
+		return queue.NullSender
+	}
+	return printable(quote822(string(raw)))
+}
+
+// quote822 quotes the local part of an address as quote_822_local.c does. A
+// source route before it stays as it is.
+func quote822(address string) string {
+	route, rest := "", address
+	if strings.HasPrefix(address, "@") {
+		if colon := strings.IndexByte(address, ':'); colon >= 0 {
+			route, rest = address[:colon+1], address[colon+1:]
+		}
+	}
+	local, domain := rest, ""
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		local, domain = rest[:at], rest[at:]
+	}
+	if isDotString(local) {
+		return address
+	}
+	quoted := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\r", "\\\r").Replace(local)
+	return route + `"` + quoted + `"` + domain
+}
+
+func isDotString(local string) bool {
+	if local == "" || local[0] == '.' || local[len(local)-1] == '.' || strings.Contains(local, "..") {
+		return false
+	}
+	for i := range len(local) {
+		if c := local[i]; c <= ' ' || c == 0x7f || strings.IndexByte(`()<>@,;:\"[]`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// printable replaces what printable.c of Postfix does: control characters, and
+// bytes that are no UTF-8.
+func printable(text string) string {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' {
+			return strings.Map(func(r rune) rune {
+				if r < ' ' || r == 0x7f || r == '\uFFFD' {
+					return '?'
+				}
+				return r
+			}, text)
+		}
+	}
+	return text
+}

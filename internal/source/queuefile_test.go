@@ -1,0 +1,210 @@
+package source
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// rec is a record of a queue file.
+func rec(kind byte, data string) string {
+	b := []byte{kind}
+	for n := len(data); ; {
+		low := byte(n & 0x7f)
+		if n >>= 7; n > 0 {
+			low |= 0x80
+		}
+		b = append(b, low)
+		if n == 0 {
+			return string(b) + data
+		}
+	}
+}
+
+func sizeRec(size, recipients int) string {
+	return rec('C', fmt.Sprintf("%15d %15d %15d %15d %15d %15d", size, 500, recipients, 0, size, 0))
+}
+
+func read(content string, rules envelopeRules) (queue.Message, bool) {
+	var w recordWindow
+	var m queue.Message
+	f := queueFile{strings.NewReader(content), int64(len(content)), time.Unix(99, 0)}
+	ok := w.readEnvelope(f, rules, &m)
+	return m, ok
+}
+
+func addresses(m queue.Message) string {
+	var list []string
+	for _, r := range m.Recipients {
+		list = append(list, r.Address)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestReadEnvelope(t *testing.T) {
+	head := sizeRec(50, 2) + rec('T', "1234 567890") + rec('A', "rewrite_context=local") + rec('S', "a@example.com")
+	content := rec('N', strings.Repeat("x", 48)) // 50 bytes with its head
+	tests := []struct {
+		name       string
+		file       string
+		rules      envelopeRules
+		none       bool // is no message
+		arrival    int64
+		size       int64
+		sender     string
+		recipients string
+	}{
+		{
+			name:    "ordinary",
+			file:    head + rec('O', "b@example.org") + rec('R', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content + rec('X', "") + rec('E', ""),
+			arrival: 1234, size: 50, sender: "a@example.com", recipients: "b@example.org c@example.org",
+		},
+		{
+			name:    "one of two is done",
+			file:    head + rec('D', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content,
+			arrival: 1234, size: 50, sender: "a@example.com", recipients: "c@example.org",
+		},
+		{
+			name:    "a recipient behind the content",
+			file:    head + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") + rec('R', "c@example.org") + rec('E', "") + rec('R', "never@example.org"),
+			arrival: 1234, size: 50, sender: "a@example.com", recipients: "b@example.org c@example.org",
+		},
+		{
+			name:    "recipients that the count does not know are behind the content, if nobody may be believed",
+			file:    sizeRec(50, 1) + rec('S', "") + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") + rec('R', "c@example.org") + rec('E', ""),
+			rules:   envelopeRules{readAll: true},
+			arrival: 99, size: 50, sender: "MAILER-DAEMON", recipients: "b@example.org c@example.org",
+		},
+		{
+			name:    "maildrop: no size record, the content is read through",
+			file:    rec('T', "7 0") + rec('S', "a") + rec('M', "") + rec('N', "R\x05hello") + rec('N', "") + rec('X', "") + rec('R', "b@example.org") + rec('E', ""),
+			rules:   envelopeRules{sizeOfFile: true, readAll: true},
+			arrival: 7, size: 40, sender: "a", recipients: "b@example.org",
+		},
+		{
+			name:    "maildrop: the size record of an earlier life",
+			file:    sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', "x") + rec('X', "") + rec('E', ""),
+			rules:   envelopeRules{sizeOfFile: true, readAll: true},
+			arrival: 7, size: 117, sender: "a", recipients: "b",
+		},
+		{
+			name:    "a second size and a second time do not count",
+			file:    sizeRec(50, 1) + sizeRec(60, 1) + rec('T', "7 0") + rec('T', "8 0") + rec('S', "a") + rec('R', "b") + rec('M', ""),
+			arrival: 7, size: 50, sender: "a", recipients: "b",
+		},
+		{
+			name:    "a malformed size is the file's",
+			file:    rec('C', "  50 x") + rec('T', "7") + rec('S', "a") + rec('R', "b"),
+			arrival: 7, size: 17, sender: "a", recipients: "b",
+		},
+		{name: "a second sender ends it", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + rec('S', "c") + rec('R', "d"), arrival: 7, size: 15, sender: "a", recipients: "b"},
+		{name: "padding and place holders", file: rec('w', "xxx") + rec('p', "0000000") + rec('T', "7") + rec('S', "a") + rec('w', "R\x01") + rec('R', "b"), arrival: 7, size: 27, sender: "a", recipients: "b"},
+		{name: "damage behind the sender", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + "R\x7fx", arrival: 7, size: 12, sender: "a", recipients: "b"},
+		{name: "a NUL ends an address", file: rec('S', "a\x00b") + rec('R', "c\x00d"), arrival: 99, size: 10, sender: "a", recipients: "c"},
+		{name: "a large record is passed over", file: rec('A', strings.Repeat("x", 100<<10)) + rec('S', "a") + rec('R', "b"), arrival: 99, size: 102410, sender: "a", recipients: "b"},
+		{name: "an envelope longer than one read", file: rec('A', strings.Repeat("x", 4090)) + rec('S', "a") + rec('R', strings.Repeat("y", 5000)), arrival: 99, size: 9099, sender: "a", recipients: strings.Repeat("y", 5000)},
+		{name: "empty file", file: "", none: true},
+		{name: "no sender", file: rec('T', "7") + rec('M', ""), none: true},
+		{name: "a recipient before the sender", file: rec('R', "b") + rec('S', "a"), none: true},
+		{name: "damage before the sender", file: rec('T', "7") + "S\x7fx", none: true},
+		{name: "a length without end", file: "S\xff\xff\xff\xff\xff\xff", none: true},
+		{name: "garbage", file: "hello, world", none: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, ok := read(tt.file, tt.rules)
+			if ok == tt.none {
+				t.Fatalf("is a message: %v", ok)
+			}
+			if tt.none {
+				return
+			}
+			if m.Arrival.Unix() != tt.arrival || m.SizeBytes != tt.size || m.Sender != tt.sender || addresses(m) != tt.recipients {
+				t.Errorf("arrival %d, size %d, sender %s, recipients %s", m.Arrival.Unix(), m.SizeBytes, m.Sender, addresses(m))
+			}
+		})
+	}
+}
+
+// A milter moves the sender and recipients behind the content: pointers lead
+// there and back.
+func TestReadEnvelopeFollowsPointers(t *testing.T) {
+	const pointer = 2 + 15 // length of a pointer record
+	head := sizeRec(50, 2) + rec('T', "7 0")
+	afterSender := len(head) + pointer
+	elsewhere := afterSender + len(rec('R', "b")) + pointer + len(rec('M', ""))
+	moved := rec('S', "new@example.com") + rec('p', fmt.Sprintf("%15d", afterSender))
+	movedRecipient := elsewhere + len(moved)
+	file := head + rec('p', fmt.Sprintf("%15d", elsewhere)) +
+		rec('R', "b") + rec('p', fmt.Sprintf("%15d", movedRecipient)) + rec('M', "") +
+		moved + rec('R', "c") + rec('p', fmt.Sprintf("%15d", elsewhere-len(rec('M', ""))))
+	m, ok := read(file, envelopeRules{})
+	if !ok || m.Sender != "new@example.com" || addresses(m) != "b c" || m.SizeBytes != 50 {
+		t.Errorf("%v, %+v", ok, m)
+	}
+}
+
+func TestReadEnvelopeEndsLoops(t *testing.T) {
+	file := rec('S', "a") + rec('R', "b") + rec('p', "3")
+	m, ok := read(file, envelopeRules{})
+	if !ok || len(m.Recipients) < 2 || len(m.Recipients) > windowSize {
+		t.Errorf("%v, %d recipients", ok, len(m.Recipients))
+	}
+}
+
+func TestListedAddress(t *testing.T) {
+	tests := map[string]string{
+		"":                           "MAILER-DAEMON",
+		"a@example.org":              "a@example.org",
+		"a b@example.org":            `"a b"@example.org`,
+		`q"x\@example.org`:           `"q\"x\\"@example.org`,
+		"a@b@example.org":            `"a@b"@example.org`,
+		".a@example.org":             `".a"@example.org`,
+		"a..b@example.org":           `"a..b"@example.org`,
+		"@example.org":               `""@example.org`,
+		"local":                      "local",
+		"two words":                  `"two words"`,
+		"@relay.example:a@b.c":       "@relay.example:a@b.c",
+		"@relay.example:a b@b.c":     `@relay.example:"a b"@b.c`,
+		"tab\there@example.org":      `"tab?here"@example.org`,
+		"m\xfcller@example.org":      "m?ller@example.org",
+		"m\u00fcller@example.org":    "m\u00fcller@example.org",
+		"(comment)|pipe@example.org": `"(comment)|pipe"@example.org`,
+	}
+	for raw, want := range tests {
+		if got := listedAddress([]byte(raw)); got != want {
+			t.Errorf("%q: got %q, want %q", raw, got, want)
+		}
+	}
+}
+
+func TestSizeRecordCounts(t *testing.T) {
+	tests := map[string]bool{
+		"3.7.11": true, "3.7.16": true, "3.7.17": false, "3.8.11": true, "3.8.12": false, "3.9.6": false, "3.9.5": true,
+		"3.10.4": true, "3.10.5": false, "3.11.0": false, "3.12-20260821": false, "3.6.99": true, "2.11.3": true, "4.0.0": false,
+		"": false, "x.y": false, "3": false,
+	}
+	for version, want := range tests {
+		if got := sizeRecordCounts(version); got != want {
+			t.Errorf("%q: %v", version, got)
+		}
+	}
+}
+
+func FuzzReadEnvelope(f *testing.F) {
+	f.Add([]byte(sizeRec(50, 1)+rec('T', "7 0")+rec('S', "a")+rec('R', "b")+rec('M', "")), false)
+	f.Add([]byte(rec('S', "a")+rec('p', "3")), true)
+	f.Fuzz(func(t *testing.T, content []byte, maildrop bool) {
+		var w recordWindow
+		var m queue.Message
+		file := queueFile{bytes.NewReader(content), int64(len(content)), time.Unix(99, 0)}
+		ok := w.readEnvelope(file, envelopeRules{sizeOfFile: maildrop, readAll: maildrop}, &m)
+		if m.SizeBytes < 0 || (ok && m.Arrival.IsZero()) {
+			t.Errorf("message %+v", m)
+		}
+	})
+}

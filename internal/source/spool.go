@@ -1,0 +1,357 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// Spool reads the queue directories themselves, as root or the mail owner. It
+// is by far the cheapest source: an ordinary message costs one open, one stat,
+// one read of 4 KiB and one close. Nothing in the spool is written, locked or
+// touched, and nothing in it is trusted.
+type Spool struct {
+	QueueDir    string // queue_directory
+	MailVersion string // mail_version; empty: not known
+}
+
+// Name returns "spool".
+func (*Spool) Name() string { return "spool" }
+
+// spoolWorkers is how many files are open at the same time: enough to keep a
+// disk busy, and no more than helps with a warm cache.
+const spoolWorkers = 4
+
+// Read reads every queue. Files that vanish meanwhile have been delivered, and
+// those that are not ready, not regular or no message are passed over.
+func (s *Spool) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
+	facts := queue.Facts{Detail: s.QueueDir}
+	// The workers wait in the kernel, where each needs a processor.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(min(spoolWorkers, runtime.NumCPU())))
+
+	// The order of showq.c: a message moves along it.
+	for _, name := range []queue.Name{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold} {
+		if err := s.readQueue(ctx, name, visit); err != nil {
+			return facts, err
+		}
+	}
+	corrupt, err := s.countCorrupt(ctx)
+	if err != nil {
+		return facts, err
+	}
+	facts.Corrupt = &corrupt
+	facts.Down = qmgrDown(ctx, s.QueueDir)
+	return facts, nil
+}
+
+func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queue.Message)) error {
+	walk := newQueueWalk(filepath.Join(s.QueueDir, string(name)), name != queue.Maildrop)
+	defer walk.close()
+	rules := envelopeRules{}
+	if name == queue.Maildrop {
+		rules = envelopeRules{sizeOfFile: !sizeRecordCounts(s.MailVersion), readAll: true}
+	}
+	var visiting sync.Mutex
+	errs := make([]error, spoolWorkers)
+	var wg sync.WaitGroup
+	for i := range spoolWorkers {
+		wg.Go(func() {
+			r := messageReader{rules: rules}
+			r.message.Queue = name
+			if err := guard(func() {
+				errs[i] = walk.each(ctx, func(dir int, id string) error {
+					ok, err := r.read(dir, id)
+					if ok {
+						visiting.Lock()
+						defer visiting.Unlock()
+						visit(&r.message)
+					}
+					return err
+				})
+			}); err != nil {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countCorrupt counts the regular files in the corrupt queue, whatever their
+// mode.
+func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
+	walk := newQueueWalk(filepath.Join(s.QueueDir, "corrupt"), true)
+	defer walk.close()
+	err = walk.each(ctx, func(dir int, id string) error {
+		var stat unix.Stat_t
+		switch err := unix.Fstatat(dir, id, &stat, unix.AT_SYMLINK_NOFOLLOW); {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil:
+			return err
+		case stat.Mode&unix.S_IFMT == unix.S_IFREG:
+			n++
+		}
+		return nil
+	})
+	if _, missing := errors.AsType[*NoQueueDirError](err); missing {
+		return 0, nil // postsuper makes it when it needs it
+	}
+	return n, err
+}
+
+// messageReader reads queue files, one after the other.
+type messageReader struct {
+	rules   envelopeRules
+	window  recordWindow
+	message queue.Message
+}
+
+// openFlags open a file that may be anything, put there by anybody: no link is
+// followed, no FIFO waited for, and no access time written back to the disk.
+const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+
+// read reads the message of a queue file and reports whether it is one.
+func (r *messageReader) read(dir int, id string) (ok bool, err error) {
+	fd, err := openQuietly(dir, id)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return false, nil // delivered meanwhile; a link; a socket, or a device that is not there
+	case err != nil:
+		return false, err
+	}
+	defer unix.Close(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return false, err
+	}
+	// mail_open_ok.c: ready is all of u=rwx, whatever the other bits.
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Mode&unix.S_IRWXU != unix.S_IRWXU {
+		return false, nil
+	}
+	r.message.ID = id
+	r.message.ForcedExpire = stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
+	f := queueFile{ReaderAt: fileDescriptor(fd), sizeBytes: stat.Size, modified: time.Unix(stat.Mtim.Sec, 0)}
+	return r.window.readEnvelope(f, r.rules, &r.message), nil
+}
+
+// openQuietly opens a file for reading without leaving a trace. Only the
+// owner of a file may ask for its access time to stay as it is.
+func openQuietly(dir int, name string) (fd int, err error) {
+	for _, flags := range []int{openFlags | unix.O_NOATIME, openFlags} {
+		for {
+			fd, err = unix.Openat(dir, name, flags, 0)
+			if !errors.Is(err, unix.EINTR) {
+				break
+			}
+		}
+		if !errors.Is(err, unix.EPERM) {
+			break
+		}
+	}
+	return fd, err
+}
+
+// fileDescriptor reads from an open file without the machinery of os.File.
+type fileDescriptor int
+
+func (fd fileDescriptor) ReadAt(p []byte, offset int64) (int, error) {
+	for {
+		n, err := unix.Pread(int(fd), p, offset)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, err
+		case n < len(p):
+			return n, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+// queueWalk gives the files of a queue directory, hashed or not, to several
+// workers: each takes a batch of names at a time, so that names are never
+// collected and a directory is read only as fast as its files are.
+type queueWalk struct {
+	hashed bool
+
+	mu      sync.Mutex
+	pending []pendingDir
+	current *walkDir
+	failed  error
+}
+
+// pendingDir is a directory still to be read.
+type pendingDir struct {
+	path  string
+	depth int // below the queue's own
+}
+
+// walkDir is a directory in use: it is closed when it has been read and no
+// batch of its names is left.
+type walkDir struct {
+	*os.File
+	pendingDir
+	users  int
+	atEnd  bool
+	closed bool
+}
+
+// nameBatch is how many names a worker takes at a time.
+const nameBatch = 256
+
+// maxHashDepth is more than hash_queue_depth can sensibly be.
+const maxHashDepth = 16
+
+func newQueueWalk(root string, hashed bool) *queueWalk {
+	return &queueWalk{hashed: hashed, pending: []pendingDir{{path: root}}}
+}
+
+// each calls do with the descriptor of the directory and the name of file
+// after file until none is left, ctx ends, or an error stops all workers.
+func (w *queueWalk) each(ctx context.Context, do func(dir int, id string) error) error {
+	for {
+		dir, names, err := w.next(ctx)
+		if err != nil || names == nil {
+			return err
+		}
+		fd := int(dir.Fd())
+		for _, name := range names {
+			if !isQueueFileName(name) || (w.hashed && len(name) == 1) {
+				continue
+			}
+			if err := do(fd, name); err != nil {
+				w.fail(fmt.Errorf("cannot read %s: %w", filepath.Join(dir.path, name), err))
+				break
+			}
+		}
+		w.release(dir)
+	}
+}
+
+// next returns a batch of names, or nil at the end. The directory is to be
+// released.
+func (w *queueWalk) next(ctx context.Context) (*walkDir, []string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		switch {
+		case w.failed != nil:
+			return nil, nil, w.failed
+		case ctx.Err() != nil:
+			return nil, nil, context.Cause(ctx)
+		case w.current == nil && len(w.pending) == 0:
+			return nil, nil, nil
+		}
+		if w.current == nil {
+			if w.failed = w.openNext(); w.failed != nil || w.current == nil {
+				continue
+			}
+		}
+		names, err := w.current.Readdirnames(nameBatch)
+		if err != nil && !errors.Is(err, io.EOF) {
+			w.failed = fmt.Errorf("cannot read %s: %w", w.current.path, err)
+			continue
+		}
+		if len(names) == 0 {
+			w.current.atEnd = true
+			w.current.closeIfDone()
+			w.current = nil
+			continue
+		}
+		if w.hashed {
+			w.pushSubdirectories(names)
+		}
+		w.current.users++
+		return w.current, names, nil
+	}
+}
+
+// openNext opens the directory that is to be read next.
+func (w *queueWalk) openNext() error {
+	last := len(w.pending) - 1
+	dir := w.pending[last]
+	w.pending = w.pending[:last]
+	fd, err := unix.Open(dir.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		w.current = &walkDir{File: os.NewFile(uintptr(fd), dir.path), pendingDir: dir}
+		return nil
+	case errors.Is(err, unix.EACCES):
+		return &SpoolAccessError{Path: dir.path}
+	case errors.Is(err, unix.ENOENT) && dir.depth == 0:
+		return &NoQueueDirError{filepath.Dir(dir.path)}
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return nil // vanished, or a file whose name is one character long
+	default:
+		return fmt.Errorf("cannot read %s: %w", dir.path, err)
+	}
+}
+
+// pushSubdirectories remembers the hash directories among the names: as for
+// mail_scan_dir.c, they are those of one character.
+func (w *queueWalk) pushSubdirectories(names []string) {
+	for _, name := range names {
+		if len(name) == 1 && isQueueFileName(name) && w.current.depth < maxHashDepth {
+			w.pending = append(w.pending, pendingDir{filepath.Join(w.current.path, name), w.current.depth + 1})
+		}
+	}
+}
+
+func (w *queueWalk) release(dir *walkDir) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dir.users--
+	dir.closeIfDone()
+}
+
+func (w *queueWalk) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = err
+	}
+}
+
+// close closes what an early end has left open. All workers have returned.
+func (w *queueWalk) close() {
+	if w.current != nil {
+		w.current.atEnd = true
+		w.current.closeIfDone()
+	}
+}
+
+func (d *walkDir) closeIfDone() {
+	if d.atEnd && d.users == 0 && !d.closed {
+		d.closed = true
+		d.Close()
+	}
+}
+
+// isQueueFileName reports whether a name can be that of a message:
+// mail_queue_id_ok in mail_queue.c.
+func isQueueFileName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', c == '_':
+		default:
+			return false
+		}
+	}
+	return name != "" && len(name) <= 255
+}

@@ -1,0 +1,34 @@
+package source
+
+import (
+	"strconv"
+	"strings"
+)
+
+// sizeRecordCounts reports whether showq of this version of Postfix takes the
+// size of a message in maildrop from a SIZE record that is there. From 3.7.17,
+// 3.8.12, 3.9.6, 3.10.5 and 3.11 on it does not; a version that is not known is
+// taken for a new one.
+func sizeRecordCounts(mailVersion string) bool {
+	firstFixed := map[[2]int]int{{3, 7}: 17, {3, 8}: 12, {3, 9}: 6, {3, 10}: 5}
+	parts := strings.FieldsFunc(mailVersion, func(r rune) bool { return r == '.' || r == '-' })
+	if len(parts) < 2 {
+		return false
+	}
+	var numbers [3]int
+	for i := range min(len(parts), 3) {
+		n, err := strconv.Atoi(parts[i])
+		if err != nil {
+			if i < 2 {
+				return false
+			}
+			break
+		}
+		numbers[i] = n
+	}
+	release := [2]int{numbers[0], numbers[1]}
+	if fixed, ok := firstFixed[release]; ok {
+		return numbers[2] < fixed
+	}
+	return release[0] < 3 || (release[0] == 3 && release[1] < 7)
+}
