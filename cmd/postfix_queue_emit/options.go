@@ -70,7 +70,7 @@ func (o *options) check() error {
 		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
 	}
 	for _, pattern := range o.Metrics {
-		if !slices.ContainsFunc(queue.Select(o.Queues.Filter()), pattern.matches) {
+		if !slices.ContainsFunc(o.selected(), pattern.matches) {
 			return fmt.Errorf("--metrics %s: no metric that is looked at has such a name", pattern)
 		}
 	}
@@ -81,17 +81,24 @@ func isStatsdName(text string) bool {
 	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
-func (o *options) emitOptions() emit.Options {
-	metrics := queue.Select(o.Queues.Filter())
-	if o.Metrics != nil {
-		metrics = slices.DeleteFunc(metrics, func(m queue.Metric) bool {
-			return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
-		})
+// selected returns the metrics that are to be emitted.
+func (o *options) selected() []queue.Metric {
+	metrics := queue.Select(o.Queues.Filter(), func(m queue.Metric) bool {
+		return slices.Contains(o.Metrics, pattern(m.Name))
+	})
+	if o.Metrics == nil {
+		return metrics
 	}
+	return slices.DeleteFunc(metrics, func(m queue.Metric) bool {
+		return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
+	})
+}
+
+func (o *options) emitOptions() emit.Options {
 	return emit.Options{
-		Metrics: metrics,
+		Metrics: o.selected(),
 		Now:     time.Now(),
-		Named:   o.Name != "" || len(o.ConfigDirs) > 1,
+		Named:   o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 1,
 		Prefix:  o.Prefix,
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,

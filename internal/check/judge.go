@@ -106,7 +106,7 @@ func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
 func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 	var v verdict
 	var findings []finding
-	for _, m := range queue.Select(s.Filter) {
+	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
 		warnRange, warned := warn.For(m.Name)
 		critRange, crited := crit.For(m.Name)
 		value, known := m.Value(s)
@@ -155,7 +155,7 @@ func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 	}
 	var findings []finding
 	criticalOpen := false
-	for _, m := range queue.Select(s.Filter) {
+	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
 		warnRange, warned := warn.For(m.Name)
 		critRange, crited := crit.For(m.Name)
 		value, known := m.Value(s)
@@ -200,7 +200,7 @@ func downText(r queue.Reading) string {
 		return down + ", queue is empty" + circumstances(s) + "; start it: postfix start"
 	}
 	var waiting []string
-	for _, m := range queue.Select(s.Filter) {
+	for _, m := range queue.Metrics() {
 		if value, known := m.Value(s); known && isHeadline(m) {
 			waiting = append(waiting, describe(m, value))
 		}

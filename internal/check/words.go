@@ -48,6 +48,8 @@ func phrase(m queue.Metric, number string, value int64) string {
 		return "oldest " + m.Of + " " + number
 	case m.Family == queue.FamilyForcedExpire:
 		return number + " force-expired"
+	case m.Family == queue.FamilyCorrupt:
+		return number + " corrupt"
 	default:
 		return number + " " + m.Name
 	}

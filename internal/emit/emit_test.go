@@ -31,7 +31,7 @@ func readings() []queue.Reading {
 		{
 			Instance: queue.Instance{Name: "local"},
 			Summary: &queue.Summary{
-				Taken: now, Total: *tally(45, 35127297, 1, 76*time.Hour),
+				Taken: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
 				Queues: map[queue.Name]*queue.Tally{
 					queue.Active: tally(2, 2048, 0, 90*time.Second), queue.Deferred: tally(40, 35000000, 1, 5*time.Hour),
 					queue.Hold: tally(3, 125249, 0, 76*time.Hour), queue.Incoming: {}, queue.Maildrop: {},

@@ -35,6 +35,7 @@ func netdataCharts() []netdataChart {
 		{queue.FamilyAge, queue.ByQueue, "qage_by_queue", "Postfix Queue Oldest Email by Queue", "seconds", "line", 1},
 		{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
 		{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
+		{queue.FamilyCorrupt, "", "qcorrupt", "Postfix Queue Corrupt Files", "files", "line", 1},
 	}
 }
 

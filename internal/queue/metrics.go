@@ -22,6 +22,7 @@ const (
 	FamilyAge          = "age"
 	FamilyRecipients   = "recipients"
 	FamilyForcedExpire = "forced_expire"
+	FamilyCorrupt      = "corrupt"
 )
 
 // ByQueue is the one breakdown of a family that there is.
@@ -37,6 +38,9 @@ type Metric struct {
 	Of     string // which part of the breakdown this row is
 	Unit   Unit
 	Help   string
+	// OnDemand rows are shown only where they are asked for by name: not every
+	// source knows them, and what is shown must not depend on the source.
+	OnDemand bool
 	// Value returns the metric's value and whether the summary knows it.
 	Value func(*Summary) (value int64, known bool)
 }
@@ -53,6 +57,11 @@ func Metrics() []Metric {
 		},
 		total("recipients", FamilyRecipients, Count, "recipients that messages still wait for", func(s *Summary) int64 { return s.Total.Recipients }),
 		total("forced_expire", FamilyForcedExpire, Count, "messages marked for expiry by postsuper -e", func(s *Summary) int64 { return s.Total.ForcedExpire }),
+		{
+			Name: "corrupt", Family: FamilyCorrupt, Unit: Count, OnDemand: true,
+			Help:  "files in the corrupt queue",
+			Value: corruptFiles,
+		},
 	}
 	for _, name := range Names() {
 		table = append(table, perQueue(name)...)
@@ -60,15 +69,20 @@ func Metrics() []Metric {
 	return table
 }
 
-// Select returns the rows that a reading with this filter can have: none of
-// queues that are not looked at.
-func Select(f Filter) []Metric {
+// Select returns the rows that are shown of a reading with this filter: none of
+// queues that are not looked at, and of those on demand only what asked for
+// wants.
+func Select(f Filter, askedFor func(Metric) bool) []Metric {
 	return slices.DeleteFunc(Metrics(), func(m Metric) bool {
-		if m.By == ByQueue {
+		switch {
+		case m.OnDemand:
+			return !askedFor(m)
+		case m.By == ByQueue:
 			return !f.Covers(Name(m.Of))
+		default:
+			// Where only mail on hold is looked at, there is hold_age.
+			return m.Name == "age" && slices.Equal(f.Queues, []Name{Hold})
 		}
-		// Only mail on hold is looked at: it has hold_age.
-		return m.Name == "age" && slices.Equal(f.Queues, []Name{Hold})
 	})
 }
 
@@ -110,6 +124,13 @@ func perQueue(name Name) []Metric {
 		row(string(name)+"_age", FamilyAge, Seconds, "age of the oldest message in queue",
 			func(s *Summary, t *Tally) (int64, bool) { return wholeSeconds(t.Age(s.Taken)), !s.Timeless }),
 	}
+}
+
+func corruptFiles(s *Summary) (int64, bool) {
+	if s.Corrupt == nil {
+		return 0, false
+	}
+	return *s.Corrupt, true
 }
 
 func ageNotOnHold(s *Summary) (int64, bool) {

@@ -41,7 +41,7 @@ func ago(d time.Duration) time.Time { return time.Now().Add(-d) }
 // the reading is not the test's to choose.
 func values(s *Summary) map[string]int64 {
 	got := map[string]int64{}
-	for _, m := range Select(s.Filter) {
+	for _, m := range Select(s.Filter, func(Metric) bool { return true }) {
 		if v, known := m.Value(s); known {
 			if m.Unit == Seconds {
 				v /= 60

@@ -63,10 +63,16 @@ func (rules Rules) For(metric string) (Range, bool) {
 	return Range{}, false
 }
 
+// Name reports whether one of the rules is about the metric.
+func (rules Rules) Name(m queue.Metric) bool {
+	_, ok := rules.For(m.Name)
+	return ok
+}
+
 // CheckFilter returns an error if a rule is about a metric that no reading
 // with this filter can have.
 func (rules Rules) CheckFilter(f queue.Filter) error {
-	available := queue.Select(f)
+	available := queue.Select(f, rules.Name)
 	for _, rule := range rules {
 		if !slices.ContainsFunc(available, func(m queue.Metric) bool { return m.Name == rule.Metric.Name }) {
 			return fmt.Errorf("a range for %s makes no sense while looking at %s", rule.Metric.Name, f)
