@@ -131,6 +131,8 @@ func (r *messageReader) read(dir int, id string) (ok bool, err error) {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return false, nil // delivered meanwhile; a link; a socket, or a device that is not there
+	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir, id)):
+		return false, nil // showq cannot open it either, or does not try
 	case err != nil:
 		return false, err
 	}
@@ -139,14 +141,24 @@ func (r *messageReader) read(dir int, id string) (ok bool, err error) {
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return false, err
 	}
-	// mail_open_ok.c: ready is all of u=rwx, whatever the other bits.
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Mode&unix.S_IRWXU != unix.S_IRWXU {
+	if !isReady(&stat) {
 		return false, nil
 	}
 	r.message.ID = id
 	r.message.ForcedExpire = stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
 	f := queueFile{ReaderAt: fileDescriptor(fd), sizeBytes: stat.Size, modified: time.Unix(stat.Mtim.Sec, 0)}
 	return r.window.readEnvelope(f, r.rules, &r.message), nil
+}
+
+// isReady reports whether a file can be a message: a regular one with all of
+// u=rwx, whatever the other bits (mail_open_ok.c).
+func isReady(stat *unix.Stat_t) bool {
+	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Mode&unix.S_IRWXU == unix.S_IRWXU
+}
+
+func isReadyAt(dir int, name string) bool {
+	var stat unix.Stat_t
+	return unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW) == nil && isReady(&stat)
 }
 
 // openQuietly opens a file for reading without leaving a trace. Only the

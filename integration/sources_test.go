@@ -1,0 +1,282 @@
+//go:build integration
+
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// The sources agree to the byte on a queue at rest that has everything in it.
+func TestSourcesAgree(t *testing.T) {
+	hashed := "hash_queue_names=deferred,defer,hold,incoming,active"
+	for name, settings := range map[string][]string{
+		"not hashed":   {"hash_queue_names=bounce"},
+		"hash depth 1": {hashed, "hash_queue_depth=1"},
+		"hash depth 2": {hashed, "hash_queue_depth=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := fillEveryQueue(t, settings...)
+			pointers := countFilesWith(t, "/var/spool/postfix", "\np\x0f", "\x00p\x0f", "p\x0f  ")
+			if pointers == 0 {
+				t.Error("no queue file has a pointer record: the milter was not asked")
+			}
+			for user, sources := range map[string][]string{
+				"root":    {"spool", "showq", "auto"},
+				"postfix": {"spool", "showq", "auto"},
+				"nobody":  {"auto"},
+			} {
+				want := snapshotOf(t, "root", "--source", "postqueue")
+				for _, source := range sources {
+					got := snapshotOf(t, user, "--source", source)
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("%s as %s (-postqueue +%s):\n%s\n%s", source, user, source, diff, p.postqueue("-p").stdout)
+					}
+				}
+			}
+			for _, queues := range []string{"maildrop", "!hold", "deferred,incoming"} {
+				want := snapshotOf(t, "root", "--source", "postqueue", "-q", queues)
+				for _, source := range []string{"spool", "showq"} {
+					if diff := cmp.Diff(want, snapshotOf(t, "root", "--source", source, "-q", queues)); diff != "" {
+						t.Errorf("-q %s (-postqueue +%s):\n%s", queues, source, diff)
+					}
+				}
+			}
+			for _, queue := range []string{"active", "deferred", "hold", "incoming", "maildrop"} {
+				if snapshotOf(t, "root")["queues"].(map[string]any)[queue].(map[string]any)["messages"].(float64) == 0 {
+					t.Errorf("queue %s is empty: nothing is shown about it", queue)
+				}
+			}
+		})
+	}
+}
+
+// snapshotOf reads the queue and returns the snapshot of its only instance,
+// without what may differ: how it was read, and what only the spool knows.
+func snapshotOf(t *testing.T, user string, args ...string) map[string]any {
+	t.Helper()
+	r := runAs(t, user, program(t, "postfix_queue_emit"), append([]string{"-f", "json"}, args...)...)
+	if r.exitCode != 0 {
+		t.Fatalf("%v: %v", args, r)
+	}
+	var document struct{ Instances []map[string]any }
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || len(document.Instances) != 1 {
+		t.Fatalf("%v: %v, %s", args, err, r.stdout)
+	}
+	delete(document.Instances[0], "source")
+	delete(document.Instances[0], "corrupt")
+	return document.Instances[0]
+}
+
+// fillEveryQueue starts a Postfix that has mail of every kind in every queue, and brings it to rest.
+func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
+	t.Helper()
+	server, hanging := newSMTPServer(t), newSMTPServer(t)
+	server.answer("later.example", "450 4.7.1 Greylisted")
+	server.answer("done.example", "250 2.1.5 Ok")
+	hanging.greet(hang)
+	change := newMilter(t,
+		milterReply{milterChangeSender, "<changed by milter@example.com>\x00"},
+		milterReply{milterAddRecipient, "<added@later.example>\x00"},
+		milterReply{milterDelRecipient, "<deleted@later.example>\x00"},
+		milterReply{milterAddHeader, "\x00\x00\x00\x01X-Test\x00" + strings.Repeat("x", 200) + "\x00"},
+	)
+	p := startPostfix(t, append([]string{
+		"defer_transports=", "duplicate_filter_limit=20", "smtpd_recipient_limit=100000",
+		fmt.Sprintf("transport_maps=inline:{{later.example=%s},{done.example=%s},{hang.example=%s}}",
+			server.transport(), server.transport(), hanging.transport()),
+		"default_transport=" + server.transport(),
+		"smtp_helo_timeout=3600s", "smtp_connect_timeout=3600s",
+	}, settings...)...)
+
+	var ids []string
+	deferred := func(m mail) string {
+		t.Helper()
+		id := p.send(m)
+		ids = append(ids, id)
+		return id
+	}
+	deferred(mail{from: "sender@example.com", to: []string{"one@later.example"}})
+	deferred(mail{from: "", to: []string{"postmaster@later.example"}, sizeBytes: 30_000})
+	deferred(mail{from: `"quoted sender"@example.com`, to: []string{`"odd (one)"@later.example`, `"two"@later.example`}})
+	deferred(mail{from: "list@example.com", to: numbered("member", "later.example", 60)})                         // beyond duplicate_filter_limit
+	deferred(mail{from: "list@example.com", to: append(numbered("half", "done.example", 3), "x@later.example")})  // delivered in part
+	deferred(mail{from: "list@example.com", to: numbered(strings.Repeat("long-name-", 5), "later.example", 200)}) // beyond the first 4 KiB
+	held := deferred(mail{from: "sender@example.com", to: []string{"held@later.example"}})
+	expired := deferred(mail{from: "sender@example.com", to: []string{"expired@later.example"}})
+	requeued := deferred(mail{from: "sender@example.com", to: []string{"requeued@later.example", "also@later.example"}})
+	// A reload interrupts deliveries. Not waitDeferred: beyond duplicate_filter_limit a recipient is listed
+	// again, without its reason.
+	atRest := func(others int) {
+		t.Helper()
+		p.waitQueue(func(l listing) bool { return len(l.in("deferred")) == len(ids)+others && len(l) == len(ids)+others })
+	}
+	atRest(0)
+	p.set("smtpd_milters=" + change.address())
+	p.reload()
+	deferred(mail{from: "original@example.com", to: []string{"kept@later.example", "deleted@later.example"}, sizeBytes: 9000})
+	atRest(0)
+	p.set("smtpd_milters=", "enable_long_queue_ids=yes")
+	p.reload()
+	deferred(mail{from: "long@example.com", to: []string{"long@later.example"}})
+	p.sendmail(mail{from: "sendmail@example.com", to: []string{"sendmail@later.example"}})
+	atRest(1)
+
+	p.hold(held)
+	p.forceExpire(expired)
+	// A message that its server never lets go of, and one that waits for its turn behind the limit.
+	// After it no reload comes to an end.
+	p.set("qmgr_message_active_limit=1", "qmgr_message_recipient_limit=1")
+	p.disableService("pickup/unix")
+	p.reload()
+	p.send(mail{from: "sender@example.com", to: []string{"active@hang.example"}})
+	p.waitQueue(func(l listing) bool { return len(l.in("active")) == 1 })
+	p.send(mail{from: "sender@example.com", to: []string{"incoming@hang.example"}})
+	p.waitQueue(func(l listing) bool { return len(l.in("incoming")) == 1 })
+	// Mail in maildrop: fresh, requeued, unfinished, and what is no mail.
+	p.sendmail(mail{from: "drop@example.com", to: []string{"a@later.example", "b@later.example"}, sizeBytes: 6000})
+	p.postsuper("-r", requeued)
+	plantInMaildrop(t)
+	return p
+}
+
+func numbered(name, domain string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("%s%d@%s", name, i, domain)
+	}
+	return list
+}
+
+// plantInMaildrop puts into maildrop what a local user may put there.
+func plantInMaildrop(t *testing.T) {
+	t.Helper()
+	maildrop := "/var/spool/postfix/maildrop"
+	write := func(name, content string, mode os.FileMode) {
+		path := filepath.Join(maildrop, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("00000AAAA01", "T\x0a1795454099S\x01aR\x01b", 0o644) // unfinished: not ready
+	write("00000AAAA02", "garbage, and no end\n", 0o744)       // ready, but no message
+	write("00000AAAA03", "T\x0a1795454099S\x01aR\x7fb", 0o744) // damaged behind its sender: counts
+	write("00000AAAA04", "S\x01aR\x01bp\x013", 0o744)          // goes round in circles
+	write("00000AAAA05", "", 0o744)                            // empty
+	write("not-an-id!", "T\x0a1795454099S\x01aR\x01bM\x00X\x00E\x00", 0o744)
+	if err := unix.Mkfifo(filepath.Join(maildrop, "00000AAAA06"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(maildrop, "00000AAAA07")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("00000AAAA06", filepath.Join(maildrop, "00000AAAA08")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(maildrop, "00000AAAA09"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mknod(filepath.Join(maildrop, "00000AAAA0A"), unix.S_IFCHR|0o700, int(unix.Mkdev(1, 5))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// countFilesWith returns how many files below dir contain one of the texts.
+func countFilesWith(t *testing.T, dir string, texts ...string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		for _, text := range texts {
+			if strings.Contains(string(content), text) {
+				n++
+				break
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// While mail flows in and out the sources agree within the traffic, and none fails because a file
+// vanished.
+func TestSourcesWhileMailFlows(t *testing.T) {
+	server := newSMTPServer(t)
+	server.answer("done.example", "250 2.1.5 Ok")
+	server.answer("later.example", "450 4.7.1 Greylisted")
+	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport(), "minimal_backoff_time=1s", "queue_run_delay=1s")
+	for range 20 {
+		p.send(mail{from: "a@example.com", to: []string{"b@later.example"}})
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := smtpSend("127.0.0.1:25", mail{from: "a@example.com", to: []string{"b@done.example"}}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		<-done
+	}()
+	end := time.Now().Add(4 * time.Second)
+	runs := 0
+	for time.Now().Before(end) {
+		for _, source := range []string{"spool", "showq", "postqueue"} {
+			s := snapshotOf(t, "root", "--source", source)
+			messages := s["total"].(map[string]any)["messages"].(float64)
+			if messages < 10 || messages > 60 {
+				t.Errorf("%s: %v messages where 20 wait and few are on their way", source, messages)
+			}
+			runs++
+		}
+	}
+	t.Logf("%d readings, %d messages delivered meanwhile", runs, server.messages())
+	if server.messages() == 0 {
+		t.Error("nothing was delivered meanwhile")
+	}
+}
+
+func TestCorruptFilesAreCounted(t *testing.T) {
+	startPostfix(t)
+	if err := os.WriteFile("/var/spool/postfix/corrupt/ABCDEF012345", []byte("x"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	r := runAs(t, "root", program(t, "check_postfix_queue"), "-c", "corrupt=0")
+	if r.exitCode != 2 || !strings.Contains(r.stdout, "1 corrupt (above 0)") || !strings.Contains(r.stdout, " corrupt=1;;0;0 ") {
+		t.Error(r)
+	}
+	r = runAs(t, "nobody", program(t, "check_postfix_queue"), "-c", "corrupt=0")
+	if r.exitCode != 3 || !strings.Contains(r.stdout, "corrupt is not known from this source") {
+		t.Error(r)
+	}
+	r = runAs(t, "root", program(t, "check_postfix_queue"))
+	if r.exitCode != 0 || strings.Contains(r.stdout, "corrupt") {
+		t.Error(r)
+	}
+}
