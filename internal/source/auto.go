@@ -22,20 +22,10 @@ const (
 // and those that this user may certainly not use.
 func (p postfix) candidates(ctx context.Context, name string) (sources []queue.Source, passedOver []queue.Attempt, err error) {
 	postqueue := &Postqueue{postfix: p}
-	switch name {
-	case PostqueueName:
+	if name == PostqueueName {
 		return []queue.Source{postqueue}, nil, nil
-	case AutoName:
-		guess := p.queueDirGuess()
-		spool, public := filepath.Join(guess, string(queue.Active)), filepath.Join(guess, "public")
-		if isDenied(spool, unix.R_OK|unix.X_OK) && isDenied(public, unix.X_OK) {
-			return []queue.Source{postqueue}, []queue.Attempt{
-				{Source: SpoolName, Err: &SpoolAccessError{spool}},
-				{Source: ShowqName, Err: &ShowqAccessError{filepath.Join(public, "showq")}},
-			}, nil
-		}
 	}
-	values, err := p.settings(ctx, "queue_directory", "mail_version")
+	dir, err := p.queueDir(ctx)
 	if err != nil {
 		if name == AutoName && ctx.Err() == nil {
 			// postqueue fails for the same reason, and says it better.
@@ -43,15 +33,26 @@ func (p postfix) candidates(ctx context.Context, name string) (sources []queue.S
 		}
 		return nil, nil, err
 	}
-	spool, showq := &Spool{QueueDir: values[0], MailVersion: values[1]}, &Showq{QueueDir: values[0]}
+	spool := &Spool{QueueDir: dir, MailVersion: func() string { return p.mailVersion(ctx) }}
+	showq := &Showq{QueueDir: dir}
 	switch name {
 	case SpoolName:
 		return []queue.Source{spool}, nil, nil
 	case ShowqName:
 		return []queue.Source{showq}, nil, nil
-	default:
-		return []queue.Source{spool, showq, postqueue}, nil, nil
 	}
+	// It is found out by trying, but not by trying what cannot be.
+	if maildrop := filepath.Join(dir, string(queue.Maildrop)); isDenied(maildrop, unix.R_OK|unix.X_OK) {
+		passedOver = append(passedOver, queue.Attempt{Source: SpoolName, Err: &SpoolAccessError{maildrop}})
+	} else {
+		sources = append(sources, spool)
+	}
+	if public := filepath.Join(dir, "public"); isDenied(public, unix.X_OK) {
+		passedOver = append(passedOver, queue.Attempt{Source: ShowqName, Err: &ShowqAccessError{filepath.Join(public, "showq")}})
+	} else {
+		sources = append(sources, showq)
+	}
+	return append(sources, postqueue), passedOver, nil
 }
 
 // isDenied reports whether this user, with the rights that the process has

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,25 +66,60 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 	return &values[0]
 }
 
-// queueDirGuess returns what queue_directory probably is, without the cost of
-// running a program: where this user may not read that, no more need be asked.
-func (p postfix) queueDirGuess() string {
-	guess := "/var/spool/postfix"
+// queueDir returns queue_directory. Where main.cf says it plainly, or says
+// nothing and the directory is in its usual place, postconf need not be asked:
+// running it takes longer than reading a queue of a thousand messages.
+func (p postfix) queueDir(ctx context.Context) (string, error) {
 	configDir := p.configDir
 	if configDir == "" {
 		configDir = "/etc/postfix"
 	}
-	f, err := os.Open(filepath.Join(configDir, "main.cf"))
-	if err != nil {
-		return guess
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
-	for lines.Scan() {
-		name, value, ok := strings.Cut(lines.Text(), "=")
-		if ok && strings.TrimRight(name, " \t") == "queue_directory" {
-			guess = strings.TrimSpace(value)
+	if f, err := os.Open(filepath.Join(configDir, "main.cf")); err == nil {
+		defer f.Close()
+		dir, err := plainSetting(f, "queue_directory", "/var/spool/postfix")
+		if _, statErr := os.Stat(filepath.Join(dir, "active")); err == nil && filepath.IsAbs(dir) && !errors.Is(statErr, os.ErrNotExist) {
+			return dir, nil
 		}
 	}
-	return guess
+	values, err := p.settings(ctx, "queue_directory")
+	return values[0], err
+}
+
+// errNotPlain is a setting that only Postfix itself can make out.
+var errNotPlain = errors.New("the setting refers to others")
+
+// plainSetting returns the value of a parameter in a main.cf, the last one as
+// for postconf(5), or what it is where main.cf does not have it.
+func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error) {
+	value, current := byDefault, false
+	lines := bufio.NewScanner(mainCF)
+	for lines.Scan() {
+		line := lines.Text()
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "" || trimmed[0] == '#':
+		case line[0] == ' ' || line[0] == '\t': // goes on
+			if current {
+				value += " " + trimmed
+			}
+		default:
+			name, text, _ := strings.Cut(line, "=")
+			if current = strings.TrimSpace(name) == parameter; current {
+				value = strings.TrimSpace(text)
+			}
+		}
+	}
+	if strings.ContainsAny(value, "$ ") {
+		return "", errNotPlain
+	}
+	return value, lines.Err()
+}
+
+// mailVersion returns mail_version, empty where it cannot be had.
+func (p postfix) mailVersion(ctx context.Context) string {
+	values, err := p.settings(ctx, "mail_version")
+	if err != nil {
+		return ""
+	}
+	return values[0]
 }

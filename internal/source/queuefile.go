@@ -33,9 +33,9 @@ type queueFile struct {
 
 // envelopeRules are what differs between queues and versions of Postfix.
 type envelopeRules struct {
-	// sizeOfFile: a SIZE record does not count. So it is in maildrop, for it is
-	// then from an earlier life of the message; see sizeRecordCounts.
-	sizeOfFile bool
+	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop
+	// it is from an earlier life of the message; see sizeRecordCounts.
+	sizeCounts func() bool
 	// readAll: the count of recipients in the SIZE record is not believed.
 	// Anybody may write into maildrop.
 	readAll bool
@@ -72,7 +72,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 				m.Arrival, hasTime = time.Unix(seconds, 0), true
 			}
 		case recordSize:
-			if !hasSize && !rules.sizeOfFile {
+			if !hasSize && (rules.sizeCounts == nil || rules.sizeCounts()) {
 				if size, told, ok := parseSizeRecord(text); ok {
 					m.SizeBytes, recipientsTold, hasSize = size, told, true
 				}

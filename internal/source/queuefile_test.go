@@ -82,13 +82,13 @@ func TestReadEnvelope(t *testing.T) {
 		{
 			name:    "maildrop: no size record, the content is read through",
 			file:    rec('T', "7 0") + rec('S', "a") + rec('M', "") + rec('N', "R\x05hello") + rec('N', "") + rec('X', "") + rec('R', "b@example.org") + rec('E', ""),
-			rules:   envelopeRules{sizeOfFile: true, readAll: true},
+			rules:   envelopeRules{sizeCounts: func() bool { return false }, readAll: true},
 			arrival: 7, size: 40, sender: "a", recipients: "b@example.org",
 		},
 		{
 			name:    "maildrop: the size record of an earlier life",
 			file:    sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', "x") + rec('X', "") + rec('E', ""),
-			rules:   envelopeRules{sizeOfFile: true, readAll: true},
+			rules:   envelopeRules{sizeCounts: func() bool { return false }, readAll: true},
 			arrival: 7, size: 117, sender: "a", recipients: "b",
 		},
 		{
@@ -202,7 +202,7 @@ func FuzzReadEnvelope(f *testing.F) {
 		var w recordWindow
 		var m queue.Message
 		file := queueFile{bytes.NewReader(content), int64(len(content)), time.Unix(99, 0)}
-		ok := w.readEnvelope(file, envelopeRules{sizeOfFile: maildrop, readAll: maildrop}, &m)
+		ok := w.readEnvelope(file, envelopeRules{sizeCounts: func() bool { return !maildrop }, readAll: maildrop}, &m)
 		if m.SizeBytes < 0 || (ok && m.Arrival.IsZero()) {
 			t.Errorf("message %+v", m)
 		}

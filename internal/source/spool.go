@@ -21,8 +21,10 @@ import (
 // one read of 4 KiB and one close. Nothing in the spool is written, locked or
 // touched, and nothing in it is trusted.
 type Spool struct {
-	QueueDir    string // queue_directory
-	MailVersion string // mail_version; empty: not known
+	QueueDir string // queue_directory
+	// MailVersion returns mail_version, empty where it is not known. It is called
+	// only if it matters; nil: it is not known.
+	MailVersion func() string
 }
 
 // Name returns "spool".
@@ -59,7 +61,8 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queu
 	defer walk.close()
 	rules := envelopeRules{}
 	if name == queue.Maildrop {
-		rules = envelopeRules{sizeOfFile: !sizeRecordCounts(s.MailVersion), readAll: true}
+		rules.readAll = true
+		rules.sizeCounts = sync.OnceValue(func() bool { return s.MailVersion != nil && sizeRecordCounts(s.MailVersion()) })
 	}
 	var visiting sync.Mutex
 	errs := make([]error, spoolWorkers)
