@@ -149,7 +149,7 @@ func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 		return []queue.Instance{{Name: LocalName}}, nil
 	default:
 		for _, dir := range req.ConfigDirs {
-			list = append(list, queue.Instance{Name: ownName(ctx, dir), ConfigDir: dir})
+			list = append(list, queue.Instance{Name: postfix{configDir: dir}.ownName(ctx), ConfigDir: dir})
 		}
 	}
 	for i := range list {
@@ -169,15 +169,6 @@ func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 		}
 	}
 	return list, nil
-}
-
-// ownName returns the name that an instance gives itself, or nothing.
-func ownName(ctx context.Context, configDir string) string {
-	name := postfix{configDir: configDir}.presentValue(ctx, "multi_instance_name")
-	if name == nil || *name == "-" {
-		return ""
-	}
-	return *name
 }
 
 // enabledInstances returns the instances that postmulti lists and does not

@@ -70,19 +70,48 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 // nothing and the directory is in its usual place, postconf need not be asked:
 // running it takes longer than reading a queue of a thousand messages.
 func (p postfix) queueDir(ctx context.Context) (string, error) {
-	configDir := p.configDir
-	if configDir == "" {
-		configDir = "/etc/postfix"
+	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
+	if errors.Is(err, os.ErrNotExist) {
+		return "", &NoConfigError{Path: p.mainCF(), Reason: "No such file or directory"}
 	}
-	if f, err := os.Open(filepath.Join(configDir, "main.cf")); err == nil {
-		defer f.Close()
-		dir, err := plainSetting(f, "queue_directory", "/var/spool/postfix")
-		if _, statErr := os.Stat(filepath.Join(dir, "active")); err == nil && filepath.IsAbs(dir) && !errors.Is(statErr, os.ErrNotExist) {
+	if err == nil && filepath.IsAbs(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "active")); !errors.Is(err, os.ErrNotExist) {
 			return dir, nil
 		}
 	}
 	values, err := p.settings(ctx, "queue_directory")
 	return values[0], err
+}
+
+// ownName returns multi_instance_name, empty where the instance has none or it
+// cannot be had.
+func (p postfix) ownName(ctx context.Context) string {
+	name, err := p.plainSetting("multi_instance_name", "")
+	if errors.Is(err, errNotPlain) {
+		var values []string
+		values, _ = p.settings(ctx, "multi_instance_name")
+		name = values[0]
+	}
+	if name == "-" {
+		return ""
+	}
+	return name
+}
+
+func (p postfix) mainCF() string {
+	if p.configDir == "" {
+		return "/etc/postfix/main.cf"
+	}
+	return filepath.Join(p.configDir, "main.cf")
+}
+
+func (p postfix) plainSetting(parameter, byDefault string) (string, error) {
+	f, err := os.Open(p.mainCF())
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return plainSetting(f, parameter, byDefault)
 }
 
 // errNotPlain is a setting that only Postfix itself can make out.
