@@ -3,7 +3,8 @@
 # It never removes a package, never starts a service, and does nothing when all is there. Needs root.
 set -eu
 
-packages="postfix iproute2 util-linux monitoring-plugins-standard"
+packages="postfix iproute2 util-linux monitoring-plugins-standard
+	icinga2-bin icinga2-common nagios4-core nagios-nrpe-plugin nagios-nrpe-server"
 policy=/usr/sbin/policy-rc.d
 
 is_installed() {

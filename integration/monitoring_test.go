@@ -1,0 +1,253 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// What the tests of the monitoring systems share. Places and users are those of Debian's packages.
+const (
+	monitoringUser = "nagios"
+	pluginDir      = "/usr/lib/nagios/plugins"
+	pluginPath     = pluginDir + "/check_postfix_queue"
+)
+
+// needFiles leaves the test out where a file of a Debian package is missing.
+func needFiles(t testing.TB, debianPackage string, files ...string) {
+	t.Helper()
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			leaveOut(t, fmt.Sprintf("Debian's %s is not installed: %v", debianPackage, err))
+		}
+	}
+}
+
+// installPlugin puts the program under test into the directory of plugins until the end of the test.
+// Of the plugins that are installed there, those that are named stay.
+func installPlugin(t testing.TB, others ...string) {
+	t.Helper()
+	dir := publicTempDir(t)
+	files := []string{program(t, filepath.Base(pluginPath))}
+	for _, other := range others {
+		files = append(files, filepath.Join(pluginDir, other))
+	}
+	if r := runAs(t, "root", "cp", append(files, dir)...); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	bind(t, dir, pluginDir)
+}
+
+// contribDir is the directory contrib itself, at a place that every user can get to.
+func contribDir(t testing.TB) string {
+	t.Helper()
+	dir := publicTempDir(t)
+	bind(t, "../contrib", dir)
+	return dir
+}
+
+// monitoringDir is a directory of the monitoring system's user.
+func monitoringDir(t testing.TB) string {
+	t.Helper()
+	dir := publicTempDir(t)
+	owner := credential(t, monitoringUser)
+	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// writeConfig writes a file that every user can read, and returns its path.
+func writeConfig(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(publicTempDir(t), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// startDaemon starts a program that stays in the foreground. When the test ends it is told to end, and
+// has to take along all that it started.
+func startDaemon(t testing.TB, as command, program string, args ...string) {
+	t.Helper()
+	before := liveProcesses(t)
+	daemon := as.start(t, program, args...)
+	t.Cleanup(func() {
+		daemon.signal(unix.SIGTERM)
+		if ended := daemon.wait(); t.Failed() {
+			t.Logf("%s: %s", program, ended)
+		}
+		noNewProcesses(t, before)
+	})
+}
+
+// A report is what a monitoring system has of an answer of the plugin.
+type report struct {
+	state    string
+	text     string // all lines, without performance data
+	perfdata string
+}
+
+func (r report) String() string { return fmt.Sprintf("%s: %s | %s", r.state, r.text, r.perfdata) }
+
+// line1 is the text of the first line.
+func (r report) line1() string {
+	line1, _, _ := strings.Cut(r.text, "\n")
+	return line1
+}
+
+// reportOf takes the answer of a plugin apart as the plugin guidelines say.
+func reportOf(r result) report {
+	got := report{state: fmt.Sprintf("exit code %d", r.exitCode)}
+	if states := []string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}; 0 <= r.exitCode && r.exitCode < len(states) {
+		got.state = states[r.exitCode]
+	}
+	line1, others, more := strings.Cut(strings.TrimSuffix(r.stdout, "\n"), "\n")
+	got.text, got.perfdata, _ = strings.Cut(line1, " | ")
+	if more {
+		got.text += "\n" + others
+	}
+	return got
+}
+
+// says returns a function that runs the plugin, as the monitoring system's user.
+func says(t testing.TB, args ...string) func() report {
+	return func() report {
+		t.Helper()
+		return reportOf(runAs(t, monitoringUser, pluginPath, args...))
+	}
+}
+
+// awaitReport waits until the monitoring system has a report that is, byte for byte, what the plugin says in
+// the same second: ages change with the next. What it has got so far is what has returns.
+func awaitReport(t testing.TB, says func() report, has func() []report) report {
+	t.Helper()
+	var awaited report
+	said := make(map[report]bool)
+	waitFor(t, "the plugin's answer in the monitoring system", func() (bool, any) {
+		now := says()
+		said[now] = true
+		reports := has()
+		for _, r := range slices.Backward(reports) {
+			if said[r] {
+				awaited = r
+				return true, nil
+			}
+		}
+		return false, fmt.Sprintf("the plugin says %q; reports are %q", now, reports[max(0, len(reports)-2):])
+	})
+	return awaited
+}
+
+// A perfItem is an item of performance data.
+type perfItem struct {
+	Value            int64
+	Unit, Warn, Crit string
+}
+
+var perfItemPattern = regexp.MustCompile(`^([a-z_]+)=(\d+)(B|s|);([^;]*);([^;]*);0$`)
+
+// parsePerfdata returns the items by label.
+func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
+	t.Helper()
+	items := make(map[string]perfItem)
+	for word := range strings.FieldsSeq(perfdata) {
+		m := perfItemPattern.FindStringSubmatch(word)
+		if m == nil {
+			t.Fatalf("%q is no performance data: %s", word, perfdata)
+		}
+		items[m[1]] = perfItem{int64(number(t, m[2])), m[3], m[4], m[5]}
+	}
+	return items
+}
+
+// relayCheck is the check of a small relay, an example for each monitoring system in contrib.
+var relayCheck = []string{"-v", "-w", "100", "-c", "500", "-w", "size=50M", "-c", "size=250M", "-w", "age=1h", "-c", "age=4h"}
+
+// A queueState is a state of the queue, and what relayCheck says to it.
+type queueState struct {
+	state    string
+	words    string // in line 1
+	readable bool   // there is performance data
+	queue    listing
+}
+
+// forEachState takes a fresh Postfix through all states of the check and has each looked at.
+func forEachState(t *testing.T, p *postfixInstance, check func(t *testing.T, want queueState)) {
+	t.Helper()
+	deferMail := func(n int) func() {
+		return func() {
+			if len(p.list()) == 0 {
+				p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+			}
+			p.fillQueue(n - len(p.list()))
+		}
+	}
+	deny := func() { p.set("authorized_mailq_users=root") }
+	stop := func() {
+		p.set("authorized_mailq_users=static:anyone")
+		p.stop()
+	}
+	steps := []struct {
+		name  string
+		reach func()
+		want  queueState
+	}{
+		{"one email", deferMail(1), queueState{state: "OK", words: "1 email, ", readable: true}},
+		{"more emails", deferMail(101), queueState{state: "WARNING", words: "101 emails (above 100)", readable: true}},
+		{"too many emails", deferMail(501), queueState{state: "CRITICAL", words: "501 emails (above 500)", readable: true}},
+		{"access denied", deny, queueState{state: "UNKNOWN", words: "authorized_mailq_users"}},
+		{"Postfix stopped", stop, queueState{state: "CRITICAL", words: "mail system is down"}},
+	}
+	for _, step := range steps {
+		step.reach()
+		step.want.queue = p.list()
+		t.Run(step.name, func(t *testing.T) { check(t, step.want) })
+	}
+}
+
+// check compares a report of relayCheck with what the state of the queue demands.
+func (want queueState) check(t *testing.T, got report) {
+	t.Helper()
+	if got.state != want.state || !strings.Contains(got.line1(), want.words) {
+		t.Errorf("want %s and %q, got %s", want.state, want.words, got)
+	}
+	if !want.readable {
+		if got.perfdata != "" {
+			t.Errorf("performance data of a queue that could not be read: %s", got)
+		}
+		return
+	}
+	emails := int64(len(want.queue))
+	if last := fmt.Sprintf("\ntotal    %9d ", emails); !strings.Contains(got.text, last) {
+		t.Errorf("the table does not end with %q: %s", last, got)
+	}
+	all := parsePerfdata(t, got.perfdata)
+	items := make(map[string]perfItem)
+	for _, label := range []string{"emails", "size", "deferred", "deferred_size"} {
+		items[label] = all[label]
+	}
+	size := want.queue.sizeBytes()
+	wantItems := map[string]perfItem{
+		"emails":        {emails, "", "100", "500"},
+		"size":          {size, "B", "52428800", "262144000"},
+		"deferred":      {emails, "", "", ""},
+		"deferred_size": {size, "B", "", ""},
+	}
+	if diff := cmp.Diff(wantItems, items); diff != "" {
+		t.Errorf("performance data (-want +got):\n%s", diff)
+	}
+	if age := all["age"]; age.Unit != "s" || age.Warn != "3600" || age.Crit != "14400" {
+		t.Errorf("performance data: age is %+v", age)
+	}
+}
