@@ -143,6 +143,9 @@ func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 	return v
 }
 
+// wayOut is for those whose queue is too long for an answer in time.
+const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"
+
 // judgeLowerBound judges a reading that was stopped at the deadline. Every
 // number is a lower bound: a range is broken only if that number and every
 // larger one breaks it, and no critical range may be left open before a
@@ -150,8 +153,12 @@ func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 	s := r.Summary
 	stopped := fmt.Sprintf("listing stopped after %s", roundedSeconds(r.Took))
-	if s.Total.Messages == 0 {
+	switch {
+	case s.Visited == 0:
 		return verdict{state: Unknown, text: fmt.Sprintf("no answer from %s within %s", s.Source, roundedSeconds(r.Took))}
+	case s.Total.Messages == 0:
+		text := fmt.Sprintf("none of the first %d emails is among those that count, %s%s%s", s.Visited, stopped, wayOut, circumstances(s))
+		return verdict{state: Unknown, text: text}
 	}
 	var findings []finding
 	criticalOpen := false
@@ -180,7 +187,7 @@ func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 	text = "at least " + text + ", " + stopped
 	if state == OK || (state == Warning && criticalOpen) {
 		state = Unknown
-		text += "; raise --timeout, or let a timer write the listing and judge it with --input"
+		text += wayOut
 	}
 	return verdict{state: state, text: text + circumstances(s)}
 }

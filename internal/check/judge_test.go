@@ -67,7 +67,7 @@ func TestJudgeOneInstance(t *testing.T) {
 	}
 	partial := func(err error) queue.Reading {
 		s := summary()
-		s.Partial = true
+		s.Partial, s.Visited = true, 45
 		return queue.Reading{Summary: s, Took: 8 * time.Second, Err: err}
 	}
 	silent := func(err error) queue.Reading {
@@ -119,12 +119,17 @@ func TestJudgeOneInstance(t *testing.T) {
 		{name: "no summary", reading: queue.Reading{Err: errors.New("internal error")}, state: Unknown, line: "internal error"},
 
 		{name: "time is up, critical for certain", reading: partial(deadline), warn: "10", crit: "30", state: Critical, line: "at least 45 emails (above 30), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
-		{name: "time is up, warning for certain, critical open", reading: partial(deadline), warn: "10", crit: "100", state: Unknown, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
+		{name: "time is up, warning for certain, critical open", reading: partial(deadline), warn: "10", crit: "100", state: Unknown, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s" + wayOut},
 		{name: "time is up, warning for certain, no critical", reading: partial(deadline), warn: "10", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
 		{name: "time is up, warning for certain, critical refuted", reading: partial(deadline), warn: "10", crit: "40:", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
-		{name: "time is up, too few so far", reading: partial(deadline), crit: "100:", state: Unknown, line: "at least " + headline + ", listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
-		{name: "time is up, no thresholds", reading: partial(deadline), state: Unknown, line: "at least " + headline + ", listing stopped after 8 s; raise --timeout, or let a timer write the listing and judge it with --input"},
+		{name: "time is up, too few so far", reading: partial(deadline), crit: "100:", state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
+		{name: "time is up, no thresholds", reading: partial(deadline), state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
 		{name: "time is up, nothing came", reading: silent(deadline), crit: "@0", state: Unknown, line: "no answer from postqueue within 8 s"},
+		{name: "time is up, nothing that counts came", reading: func() queue.Reading {
+			r := silent(deadline)
+			r.Summary.Visited, r.Summary.Filter = 9, queue.Filter{Queues: []queue.Name{queue.Hold}}
+			return r
+		}(), crit: "@0", state: Unknown, line: "none of the first 9 emails is among those that count, listing stopped after 8 s" + wayOut + " (only queue hold)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

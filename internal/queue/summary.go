@@ -13,7 +13,8 @@ import (
 type Summary struct {
 	Taken   time.Time // when the reading began: ages are counted up to here
 	Source  string
-	Partial bool // the reading was cut short: every number is a lower bound
+	Partial bool  // the reading was cut short: every number is a lower bound
+	Visited int64 // messages that were read, those that Filter keeps out included
 	Filter  Filter
 	Total   Tally
 	// Queues has an entry for each queue that was looked at and that the source
@@ -120,6 +121,7 @@ func (f Filter) separates(blind []Name) bool {
 }
 
 func (s *Summary) add(m *Message, recipients int64) {
+	s.Visited++
 	if !s.Filter.Covers(m.Queue) {
 		return
 	}
