@@ -14,6 +14,7 @@ trap 'exit 1' HUP INT TERM
 expect_files() {
 	sort >"$scratch/found"
 	sort >"$scratch/expected" <<-EOF
+		$(find contrib docs -type f | sed 's,^,-rw-r--r-- root/root /usr/share/doc/postfix-queue-monitor/,')
 		-rwxr-xr-x root/root $2/check_postfix_queue
 		-rwxr-xr-x root/root /usr/bin/postfix_queue_emit
 		-rw-r--r-- root/root /usr/share/man/man8/check_postfix_queue.8.gz
