@@ -60,7 +60,8 @@ else
 fi
 
 if command -v rpm >/dev/null; then
-	rpm --query --package --queryformat '[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]' "$rpm" >"$scratch/list"
+	rpm --query --package --queryformat '[%{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME} %{FILENAMES}\n]' "$rpm" |
+		grep '^-' >"$scratch/list" # not the directories
 	expect_files "$rpm" /usr/lib64/nagios/plugins LICENSE <"$scratch/list"
 	[ "$(rpm --query --package --queryformat '%{VERSION}' "$rpm")" = "$package_version" ] || fail "$rpm is not version $version"
 	echo "ok  $rpm"

@@ -155,7 +155,7 @@ func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 	for i := range list {
 		switch {
 		case list[i].Name != "":
-		case len(list) == 1 || list[i].ConfigDir == "":
+		case len(list) == 1:
 			list[i].Name = LocalName
 		default:
 			list[i].Name = filepath.Base(list[i].ConfigDir)
@@ -193,20 +193,31 @@ func enabledInstances(ctx context.Context) ([]queue.Instance, error) {
 	dirs := strings.FieldsFunc(values[0]+" "+values[1], func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
 	var list []queue.Instance
 	for i, dir := range dirs {
-		own, err := postfix{configDir: dir}.settings(ctx, "multi_instance_name", "multi_instance_enable")
-		if err == nil && i > 0 && own[1] != "yes" {
+		p := postfix{configDir: dir}
+		// The default instance is always enabled; one whose main.cf is gone is
+		// to be noticed.
+		if enabled, err := p.plainSetting("multi_instance_enable", "no"); err == nil && i > 0 && enabled != "yes" {
 			continue
 		}
-		list = append(list, queue.Instance{Name: own[0], ConfigDir: dir})
+		list = append(list, queue.Instance{Name: nameOf(i, p.ownName(ctx)), ConfigDir: dir})
 	}
 	return list, nil
+}
+
+// nameOf returns the name of the i-th instance: the first is the default one,
+// which needs none of its own.
+func nameOf(i int, own string) string {
+	if i == 0 && own == "" {
+		return LocalName
+	}
+	return own
 }
 
 // parsePostmulti reads what postmulti -l prints: name, group, whether the
 // instance is enabled, and its directory, - where there is none.
 func parsePostmulti(lines []string) ([]queue.Instance, error) {
 	var list []queue.Instance
-	for _, line := range lines {
+	for i, line := range lines {
 		fields := strings.Fields(line)
 		if len(fields) == 0 {
 			continue
@@ -217,11 +228,7 @@ func parsePostmulti(lines []string) ([]queue.Instance, error) {
 		if fields[2] != "y" {
 			continue
 		}
-		instance := queue.Instance{Name: fields[0], ConfigDir: fields[3]}
-		if instance.Name == "-" {
-			instance.Name = ""
-		}
-		list = append(list, instance)
+		list = append(list, queue.Instance{Name: nameOf(i, strings.TrimPrefix(fields[0], "-")), ConfigDir: fields[3]})
 	}
 	if len(list) == 0 {
 		return nil, errors.New("postmulti lists no instance that is enabled; enable one: postmulti -i NAME -e enable")

@@ -1,0 +1,50 @@
+package source
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+func TestParsePostmulti(t *testing.T) {
+	tests := []struct {
+		name  string
+		lines []string
+		want  []queue.Instance
+		fails bool
+	}{
+		{
+			name:  "one",
+			lines: []string{"-               -               y         /etc/postfix"},
+			want:  []queue.Instance{{Name: "local", ConfigDir: "/etc/postfix"}},
+		},
+		{
+			name: "several",
+			lines: []string{
+				"-               -               y         /etc/postfix",
+				"postfix-out     mta             y         /etc/postfix-out",
+				"postfix-old     mta             n         /etc/postfix-old",
+				"-               -               y         /etc/postfix-x",
+				"",
+			},
+			want: []queue.Instance{
+				{Name: "local", ConfigDir: "/etc/postfix"}, {Name: "postfix-out", ConfigDir: "/etc/postfix-out"}, {ConfigDir: "/etc/postfix-x"},
+			},
+		},
+		{name: "none enabled", lines: []string{"- - n /etc/postfix"}, fails: true},
+		{name: "something else", lines: []string{"postmulti: fatal: no"}, fails: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parsePostmulti(tt.lines)
+			if (err != nil) != tt.fails {
+				t.Errorf("error %v", err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("instances (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
