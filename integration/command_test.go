@@ -144,8 +144,12 @@ func (r *runningCommand) wait() result {
 	return ended
 }
 
+// credential is that of an account, or of a user number that has none.
 func credential(t testing.TB, name string) *syscall.Credential {
 	t.Helper()
+	if id, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
+	}
 	account, err := user.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
@@ -227,9 +231,10 @@ func bind(t testing.TB, source, target string) {
 
 // measurePeak runs a program as root and returns its peak resident size in bytes as well.
 //
-// The kernel counts the memory of the process that starts a program as the program's own, so that
-// a test with a large heap cannot be that process: a fresh copy of the test binary is. Its own few
-// MiB, some twenty with the race detector, are the least that can be measured.
+// The kernel counts the memory of the process that starts a program as the program's own. So a shell
+// starts it, which is small: its own MiB is the least that can be measured. The shell ends at once, and
+// a fresh copy of the test binary, which has started nothing else, inherits the program and the kernel's
+// account of it.
 func measurePeak(t testing.TB, program string, args ...string) (r result, peakBytes int64) {
 	t.Helper()
 	self, err := os.Executable()
@@ -237,7 +242,7 @@ func measurePeak(t testing.TB, program string, args ...string) (r result, peakBy
 		t.Fatal(err)
 	}
 	report := filepath.Join(t.TempDir(), "peak")
-	measuring := command{env: []string{stageVariable + "=" + stageMeasure, "GOGC=off"}}
+	measuring := command{env: []string{stageVariable + "=" + stageMeasure}}
 	r = measuring.run(t, self, append([]string{report, program}, args...)...)
 	peak, err := os.ReadFile(report)
 	if err != nil {
@@ -249,17 +254,28 @@ func measurePeak(t testing.TB, program string, args ...string) (r result, peakBy
 // measureStage runs the program of its arguments and writes its peak resident size, in bytes, to the
 // file that is its first argument.
 func measureStage() int {
-	report, program, args := os.Args[1], os.Args[2], os.Args[3:]
-	cmd := exec.Command(program, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Run(); cmd.ProcessState == nil {
+	report, program := os.Args[1], os.Args[2:]
+	// The shell leaves the program running, and this process inherits it.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fail(fmt.Errorf("become the parent of orphans: %w", err))
+	}
+	shell := exec.Command("sh", append([]string{"-c", `"$@" &`, "sh"}, program...)...)
+	shell.Env = []string{"PATH=" + os.Getenv("PATH")}
+	shell.Stdout, shell.Stderr = os.Stdout, os.Stderr
+	if err := shell.Run(); err != nil {
 		return fail(err)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	var status unix.WaitStatus
+	var usage unix.Rusage
+	if _, err := unix.Wait4(-1, &status, 0, &usage); err != nil {
+		return fail(fmt.Errorf("wait for %q: %w", program, err))
+	}
 	peakBytes := usage.Maxrss * 1024
 	if err := os.WriteFile(report, []byte(strconv.FormatInt(peakBytes, 10)), 0o600); err != nil {
 		return fail(err)
 	}
-	return cmd.ProcessState.ExitCode()
+	if status.Signaled() {
+		return fail(fmt.Errorf("%q: %s", program, status.Signal()))
+	}
+	return status.ExitStatus()
 }

@@ -108,9 +108,15 @@ func (p *postfixInstance) set(settings ...string) {
 		return
 	}
 	p.must(runAs(p.t, "root", "postconf", append([]string{"-e"}, settings...)...))
+	p.settle(configDir)
+}
+
+// settle makes changes of a main.cf hold at once that were made by other means than set.
+func (p *postfixInstance) settle(dir string) {
+	p.t.Helper()
 	// Every Postfix program waits until main.cf is older than a second or two, lest it read half of it.
 	settled := time.Now().Add(-time.Minute)
-	if err := os.Chtimes(filepath.Join(configDir, "main.cf"), settled, settled); err != nil {
+	if err := os.Chtimes(filepath.Join(dir, "main.cf"), settled, settled); err != nil {
 		p.t.Fatal(err)
 	}
 }

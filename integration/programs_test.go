@@ -1,0 +1,365 @@
+//go:build integration
+
+package integration
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// The programs under test.
+const (
+	checkProgram   = "check_postfix_queue"
+	emitterProgram = "postfix_queue_emit"
+)
+
+var (
+	root   = command{user: "root"}
+	nobody = command{user: "nobody"}
+)
+
+// queueNames are the queues that Postfix lists.
+var queueNames = []string{"active", "deferred", "hold", "incoming", "maildrop"}
+
+// An answer is what the check said, taken apart.
+type answer struct {
+	result
+	state string           // OK, WARNING, CRITICAL or UNKNOWN
+	text  string           // line 1 between the state and the performance data
+	perf  map[string]int64 // performance data: values by label
+}
+
+// check runs the check. Whatever it answers, the answer must be one that a monitoring system
+// understands.
+func (c command) check(t testing.TB, args ...string) answer {
+	t.Helper()
+	return takeApart(t, c.run(t, program(t, checkProgram), args...))
+}
+
+var (
+	line1Pattern = regexp.MustCompile(`^POSTFIX_QUEUE (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*[^| ])(?: \| ([^|]+))?$`)
+	perfPattern  = regexp.MustCompile(`^([a-z0-9_]+)=([0-9]+)(B|s|);([-@~:.0-9]*);([-@~:.0-9]*);0$`)
+	exitCodes    = map[string]int{"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
+)
+
+// takeApart takes an answer apart and fails the test if it is none.
+func takeApart(t testing.TB, r result) answer {
+	t.Helper()
+	line1, more, ended := strings.Cut(r.stdout, "\n")
+	parts := line1Pattern.FindStringSubmatch(line1)
+	if parts == nil || !ended {
+		t.Fatalf("this is no answer of a plugin: %s", r)
+	}
+	a := answer{result: r, state: parts[1], text: parts[2], perf: make(map[string]int64)}
+	for item := range strings.FieldsSeq(parts[3]) {
+		p := perfPattern.FindStringSubmatch(item)
+		if p == nil {
+			t.Fatalf("%q is no performance data: %s", item, r)
+		}
+		if want := perfUnit(p[1]); p[3] != want {
+			t.Errorf("%s has unit %q, want %q: %s", p[1], p[3], want, r)
+		}
+		if _, twice := a.perf[p[1]]; twice {
+			t.Fatalf("performance data has two %s: %s", p[1], r)
+		}
+		a.perf[p[1]] = int64(number(t, p[2]))
+	}
+	if r.exitCode != exitCodes[a.state] {
+		t.Errorf("the exit code is not that of %s: %s", a.state, r)
+	}
+	if r.stderr != "" {
+		t.Errorf("the check wrote to stderr: %s", r)
+	}
+	// What has a meaning to a web page, a shell or a monitoring system has no place in the text.
+	if text := a.text + "\n" + more; !isPlain(text) || strings.ContainsAny(text, "|$<>&`'\"\\") {
+		t.Errorf("the answer has unsafe characters: %q", r.stdout)
+	}
+	return a
+}
+
+func perfUnit(label string) string {
+	switch {
+	case label == "size", strings.HasSuffix(label, "_size"):
+		return "B"
+	case isAge(label):
+		return "s"
+	default:
+		return ""
+	}
+}
+
+func isAge(metric string) bool { return metric == "age" || strings.HasSuffix(metric, "_age") }
+
+// isPlain reports whether a text is of printable ASCII and line ends alone.
+func isPlain(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return (r < ' ' || r > '~') && r != '\n' })
+}
+
+// emit runs the emitter. Whatever it prints must be plain text.
+func (c command) emit(t testing.TB, args ...string) result {
+	t.Helper()
+	r := c.run(t, program(t, emitterProgram), args...)
+	if !isPlain(r.stdout) || !isPlain(r.stderr) {
+		t.Errorf("the emitter's output has unsafe characters: %q and %q", r.stdout, r.stderr)
+	}
+	return r
+}
+
+// gauges runs the emitter, which must succeed, and returns what it writes to stdout as statsd: values by
+// metric.
+func (c command) gauges(t testing.TB, args ...string) map[string]int64 {
+	t.Helper()
+	r := c.emit(t, append([]string{"--format=statsd"}, args...)...)
+	if r.exitCode != 0 || r.stderr != "" {
+		t.Fatal(r)
+	}
+	return parseGauges(t, r.stdout)
+}
+
+var gaugePattern = regexp.MustCompile(`^postfix_queue\.([a-z_]+):([0-9]+)\|g\n$`)
+
+// parseGauges returns values by metric. The time stamp among them must be of this hour, and is left
+// out.
+func parseGauges(t testing.TB, document string) map[string]int64 {
+	t.Helper()
+	gauges := make(map[string]int64)
+	for line := range strings.Lines(document) {
+		g := gaugePattern.FindStringSubmatch(line)
+		if g == nil {
+			t.Fatalf("%q is no gauge", line)
+		}
+		if _, twice := gauges[g[1]]; twice {
+			t.Fatalf("there are two gauges %s:\n%s", g[1], document)
+		}
+		gauges[g[1]] = int64(number(t, g[2]))
+	}
+	if age := time.Since(time.Unix(gauges["last_success"], 0)); age < 0 || age > time.Hour {
+		t.Errorf("last_success is %d, %v ago", gauges["last_success"], age)
+	}
+	delete(gauges, "last_success")
+	return gauges
+}
+
+// charts runs the emitter, which must succeed, and returns what it writes for Netdata: values by
+// "chart dimension".
+func (c command) charts(t testing.TB, args ...string) map[string]int64 {
+	t.Helper()
+	r := c.emit(t, args...)
+	if r.exitCode != 0 || r.stderr != "" {
+		t.Fatal(r)
+	}
+	values := make(map[string]int64)
+	chart := ""
+	for line := range strings.Lines(r.stdout) {
+		words := strings.Fields(line)
+		switch words[0] {
+		case "CHART", "DIMENSION":
+		case "BEGIN":
+			chart = words[1]
+		case "SET":
+			values[chart+" "+words[1]] = int64(number(t, words[3]))
+		case "END":
+			chart = ""
+		default:
+			t.Fatalf("Netdata does not know %q", line)
+		}
+	}
+	if chart != "" {
+		t.Fatalf("chart %s has no end: %s", chart, r)
+	}
+	return values
+}
+
+// metrics are the numbers that both programs must give of a listing when they look at those queues,
+// without the ages. They are computed here from scratch.
+func (l listing) metrics(queues []string) map[string]int64 {
+	m := map[string]int64{"emails": 0, "size": 0, "recipients": 0, "forced_expire": 0}
+	for _, queue := range queues {
+		part := l.in(queue)
+		m[queue], m[queue+"_size"] = int64(len(part)), part.sizeBytes()
+		m["emails"] += int64(len(part))
+		m["size"] += part.sizeBytes()
+		for _, message := range part {
+			distinct := make(map[string]bool)
+			for _, r := range message.Recipients {
+				distinct[r.Address] = true
+			}
+			m["recipients"] += int64(len(distinct))
+			if message.ForcedExpire {
+				m["forced_expire"]++
+			}
+		}
+	}
+	return m
+}
+
+// arrivals are the arrival times of the oldest messages by the metric that is their age, and zero
+// where there is no message.
+func (l listing) arrivals(queues []string) map[string]time.Time {
+	oldest := make(map[string]time.Time)
+	note := func(metric string, m listedMessage) {
+		if arrival := time.Unix(m.ArrivalTime, 0); oldest[metric].IsZero() || arrival.Before(oldest[metric]) {
+			oldest[metric] = arrival
+		}
+	}
+	for _, queue := range queues {
+		oldest[queue+"_age"] = time.Time{}
+		if _, ok := oldest["age"]; queue != "hold" && !ok {
+			oldest["age"] = time.Time{}
+		}
+		for _, m := range l.in(queue) {
+			note(queue+"_age", m)
+			if queue != "hold" {
+				note("age", m)
+			}
+		}
+	}
+	return oldest
+}
+
+// A timespan is the time in which a program ran.
+type timespan struct{ from, to time.Time }
+
+// during calls f and returns when that was.
+func during(f func()) timespan {
+	from := time.Now()
+	f()
+	return timespan{from, time.Now()}
+}
+
+// checkMetrics compares what a program said while the queue was as listed. The program looked at those
+// queues alone.
+func checkMetrics(t testing.TB, got map[string]int64, ran timespan, listed listing, queues []string) {
+	t.Helper()
+	want := listed.metrics(queues)
+	for metric, arrival := range listed.arrivals(queues) {
+		age, known := got[metric]
+		youngest, oldest := int64(0), int64(0)
+		if !arrival.IsZero() {
+			youngest, oldest = int64(ran.from.Sub(arrival).Seconds()), int64(ran.to.Sub(arrival).Seconds())
+		}
+		if !known || age < youngest || age > oldest {
+			t.Errorf("%s is %d (known: %v), want %d to %d", metric, age, known, youngest, oldest)
+		}
+		want[metric] = age
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// A udpReceiver is a socket that metrics can be sent to.
+type udpReceiver struct {
+	t    testing.TB
+	fd   int
+	port int
+}
+
+func newUDPReceiver(t testing.TB) *udpReceiver {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &udpReceiver{t, fd, address.(*unix.SockaddrInet4).Port}
+}
+
+// target is the receiver as a value of --to.
+func (u *udpReceiver) target() string { return fmt.Sprintf("udp://127.0.0.1:%d", u.port) }
+
+// received returns the datagrams that have come. It does not wait: on lo a datagram is there when the
+// call that sent it returns.
+func (u *udpReceiver) received() []string {
+	u.t.Helper()
+	var datagrams []string
+	buffer := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(u.fd, buffer, 0)
+		if errors.Is(err, unix.EAGAIN) {
+			return datagrams
+		}
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		datagrams = append(datagrams, string(buffer[:n]))
+	}
+}
+
+// verifySilence fails the test if anything has come.
+func (u *udpReceiver) verifySilence() {
+	u.t.Helper()
+	if datagrams := u.received(); len(datagrams) > 0 {
+		u.t.Errorf("nothing should have been sent, but there is %q", datagrams)
+	}
+}
+
+// saveListing puts text into a file that every user can read.
+func saveListing(t testing.TB, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(publicTempDir(t), "listing")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// generateListing writes a listing of n messages as postqueue -j prints it.
+func generateListing(t testing.TB, n int) (path string) {
+	t.Helper()
+	path = saveListing(t, "")
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w := bufio.NewWriter(file)
+	for i := range n {
+		writeMessage(w, i)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// generatedSizeBytes is the size of each message of a generated listing.
+const generatedSizeBytes = 3000
+
+// writeMessage writes one line of a listing. One message in a hundred has fifty recipients.
+func writeMessage(w io.Writer, i int) {
+	const recipient = `{"address": "recipient%d@example.org", "delay_reason": "connect to mx.example.org[192.0.2.1]:25: Connection timed out"}`
+	recipients := fmt.Sprintf(recipient, 0)
+	if i%100 == 99 {
+		for r := range 49 {
+			recipients += fmt.Sprintf(", "+recipient, r+1)
+		}
+	}
+	arrival := 1_700_000_000 + i
+	fmt.Fprintf(w, `{"queue_name": "%s", "queue_id": "%s", "arrival_time": %d, "message_size": %d, "forced_expire": false, "sender": "sender%d@example.com", "recipients": [%s]}`+"\n",
+		queueNames[i%len(queueNames)], queueID{seconds: int64(arrival), inode: uint64(i), long: true}, arrival, generatedSizeBytes, i, recipients)
+}
+
+// median is the middle one of an odd number of values.
+func median[T int64 | float64](values []T) T {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
+}
