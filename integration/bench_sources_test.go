@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -23,14 +22,12 @@ import (
 type contender struct {
 	name string
 	run  func(b *testing.B) cost
+	peak func(b *testing.B) (bytes int64) // nil: does not say anything
 }
 
 // cost is what one run took. CPU time is that of the program and its children, not of showq, which is
 // a child of the master.
-type cost struct {
-	wall, cpu time.Duration
-	peakBytes int64
-}
+type cost struct{ wall, cpu time.Duration }
 
 // BenchmarkSources prints a table: every source and what others use, on a queue of N messages (50000)
 // of 3 KB, all in turn, with a warm cache and, where the kernel lets go of it, with a cold one. The queue
@@ -59,7 +56,13 @@ func BenchmarkSources(b *testing.B) {
 		} else {
 			cold = compare(b, list, 3, dropCaches)
 		}
-		fmt.Println(table(emails, list, empty, warm, cold))
+		peaks := map[string]int64{}
+		for _, c := range list {
+			if c.peak != nil {
+				peaks[c.name] = c.peak(b)
+			}
+		}
+		fmt.Println(table(emails, list, empty, warm, cold, peaks))
 	}
 	b.ReportMetric(0, "ns/op") // the table says it
 }
@@ -67,19 +70,30 @@ func BenchmarkSources(b *testing.B) {
 func contenders(b *testing.B) []contender {
 	check := program(b, checkProgram)
 	list := []contender{
-		{"postqueue -p", runOnce("postqueue", "-p")},
-		{"postqueue -j", runOnce("postqueue", "-j")},
-		{"find | wc -l", runOnce("sh", "-c", "find "+spoolDir+"/deferred "+spoolDir+"/active "+spoolDir+"/incoming "+spoolDir+"/hold -type f | wc -l")},
-		{"open, fstat, pread, close", minimalLoop},
-		{"check --source spool", runOnce(check, "--source", "spool", "-t", "1000")},
-		{"check --source showq", runOnce(check, "--source", "showq", "-t", "1000")},
-		{"check --source postqueue", runOnce(check, "--source", "postqueue", "-t", "1000")},
+		programContender("postqueue -p", postqueueProgram, "-p"),
+		programContender("postqueue -j", postqueueProgram, "-j"),
+		programContender("find | wc -l", "sh", "-c", fmt.Sprintf("find %[1]s/active %[1]s/deferred %[1]s/hold %[1]s/incoming -type f | wc -l", spoolDir)),
+		{name: "open, fstat, pread, close", run: minimalLoop},
+		programContender("check --source spool", check, "--source", "spool", "-t", "1000"),
+		programContender("check --source showq", check, "--source", "showq", "-t", "1000"),
+		programContender("check --source postqueue", check, "--source", "postqueue", "-t", "1000"),
 	}
 	const mailq = "/usr/lib/nagios/plugins/check_mailq"
 	if _, err := os.Stat(mailq); err == nil {
-		list = append(list, contender{"check_mailq", runOnce(mailq, "-M", "postfix", "-w", "10000000", "-c", "20000000", "-t", "1000")})
+		list = append(list, programContender("check_mailq", mailq, "-M", "postfix", "-w", "10000000", "-c", "20000000", "-t", "1000"))
 	}
 	return list
+}
+
+func programContender(name, path string, args ...string) contender {
+	return contender{
+		name: name,
+		run:  runOnce(path, args...),
+		peak: func(b *testing.B) int64 {
+			_, bytes := measurePeak(b, path, args...)
+			return bytes
+		},
+	}
 }
 
 // runOnce runs a program once, as root.
@@ -95,8 +109,7 @@ func runOnce(program string, args ...string) func(*testing.B) cost {
 		if err != nil {
 			b.Fatalf("%s: %v", cmd, err)
 		}
-		usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-		return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), usage.Maxrss * 1024}
+		return cost{wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	}
 }
 
@@ -168,14 +181,14 @@ func dropCaches() error {
 	return errors.Join(err, f.Close())
 }
 
-func table(emails int, contenders []contender, empty, warm, cold map[string][]cost) string {
+func table(emails int, contenders []contender, empty, warm, cold map[string][]cost, peaks map[string]int64) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\n%d messages; medians; the ratio is that of the medians to postqueue -p\n\n", emails)
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tempty, ms\tratio\twarm, ms\tratio\tCPU, ms\tpeak, MiB\tcold, ms\tratio\t")
 	for _, c := range contenders {
 		fmt.Fprintf(w, "%s\t%s\t%s\t", c.name, wallAndRatio(empty, c.name), wallAndRatio(warm, c.name))
-		fmt.Fprintf(w, "%.0f\t%.1f\t", milliseconds(warm[c.name], func(c cost) time.Duration { return c.cpu }), peakMiB(warm[c.name]))
+		fmt.Fprintf(w, "%.0f\t%.1f\t", milliseconds(warm[c.name], func(c cost) time.Duration { return c.cpu }), float64(peaks[c.name])/(1<<20))
 		fmt.Fprintf(w, "%s\t\n", wallAndRatio(cold, c.name))
 	}
 	w.Flush()
@@ -197,12 +210,4 @@ func milliseconds(costs []cost, of func(cost) time.Duration) float64 {
 		list = append(list, of(c).Seconds()*1000)
 	}
 	return median(list)
-}
-
-func peakMiB(costs []cost) float64 {
-	var list []int64
-	for _, c := range costs {
-		list = append(list, c.peakBytes)
-	}
-	return float64(median(list)) / (1 << 20)
 }

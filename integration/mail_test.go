@@ -105,12 +105,12 @@ func isASCII(s string) bool {
 
 // sendmail hands a mail to sendmail(1), which puts it into maildrop, from where pickup takes it while
 // Postfix runs.
-func (p *postfixInstance) sendmail(m mail) result {
+func (p *postfixInstance) sendmail(m mail) {
 	p.t.Helper()
 	from := m.from
 	if from == "" {
 		from = "<>"
 	}
 	args := append([]string{"-i", "-f", from, "--"}, m.to...)
-	return p.must(command{stdin: m.content()}.run(p.t, "/usr/sbin/sendmail", args...))
+	p.must(command{stdin: m.content()}.run(p.t, "/usr/sbin/sendmail", args...))
 }

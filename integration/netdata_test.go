@@ -1,0 +1,480 @@
+//go:build integration
+
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// Places and user are those of Debian's packages.
+const (
+	netdataProgram = "/usr/sbin/netdata"
+	netdataUser    = "netdata"
+	netdataAddress = "127.0.0.1:19999"
+	netdataLog     = "/var/log/netdata/error.log"
+	netdataPlugins = "/usr/lib/netdata/plugins.d"
+	netdataCharts  = "/usr/lib/netdata/charts.d"
+
+	netdataModule        = "../contrib/netdata/postfix_queue.chart.sh"
+	netdataConfiguration = "../contrib/netdata/postfix_queue.conf"
+)
+
+// netdataConfig turns everything off but one collector, and reads as often as Netdata can.
+const netdataConfig = `
+[global]
+	run as user = netdata
+[db]
+	mode = ram
+	update every = 1
+	retention = 600
+[web]
+	bind to = ` + netdataAddress + `
+	web server threads = 1
+[plugins]
+	timex = no
+	idlejitter = no
+	netdata monitoring = no
+	netdata monitoring extended = no
+	profile = no
+	tc = no
+	diskspace = no
+	proc = no
+	cgroups = no
+	slabinfo = no
+	enable running new plugins = no
+	%s = yes
+[health]
+	enabled = no
+[ml]
+	enabled = no
+[statsd]
+	enabled = no
+[registry]
+	enabled = no
+[cloud]
+	enabled = no
+`
+
+// needNetdata leaves the test out where Netdata is not installed.
+func needNetdata(t testing.TB) {
+	t.Helper()
+	needFiles(t, "netdata-core", netdataProgram)
+	needFiles(t, "netdata-plugins-bash", netdataPlugins+"/charts.d.plugin", netdataCharts)
+}
+
+// mount mounts a file system until the end of the test.
+func mount(t testing.TB, kind, options, target string) {
+	t.Helper()
+	if err := unix.Mount(kind, target, kind, 0, options); err != nil {
+		leaveOut(t, fmt.Sprintf("mount %s at %s: %v", kind, target, err))
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", target, err)
+		}
+	})
+}
+
+// installEmitter puts the emitter into /usr/bin, where contrib has it, until the end of the test.
+func installEmitter(t testing.TB) {
+	t.Helper()
+	dir := publicTempDir(t)
+	if r := runAs(t, "root", "cp", program(t, emitterProgram), dir); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	// There is no file to mount over, and none may be made.
+	mount(t, "overlay", "lowerdir="+dir+":/usr/bin", "/usr/bin")
+}
+
+// ownedDir is a directory of a user.
+func ownedDir(t testing.TB, owner string) string {
+	t.Helper()
+	dir := publicTempDir(t)
+	who := credential(t, owner)
+	if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A netdata is a running Netdata at its standard places, with empty state.
+type netdata struct {
+	t     testing.TB
+	start time.Time
+}
+
+// startNetdata starts a Netdata that has one external plugin. Files are added to /etc/netdata.
+func startNetdata(t testing.TB, plugin string, files map[string]string) *netdata {
+	t.Helper()
+	etc := publicTempDir(t)
+	files[etc+"/netdata.conf"] = fmt.Sprintf(netdataConfig, plugin)
+	files[etc+"/.opt-out-from-anonymous-statistics"] = ""
+	for path, content := range files {
+		path = filepath.Join(etc, strings.TrimPrefix(path, etc))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind(t, etc, "/etc/netdata")
+	for _, dir := range []string{"/run", "/var/cache/netdata", "/var/lib/netdata", filepath.Dir(netdataLog)} {
+		bind(t, ownedDir(t, netdataUser), dir)
+	}
+	if r := runAs(t, netdataUser, "mkdir", "/run/netdata"); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	n := &netdata{t: t, start: time.Now()}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s:\n%s", netdataLog, n.log())
+		}
+	})
+	// It is started by root and goes on as its own user.
+	startDaemon(t, command{env: []string{"TMPDIR=" + ownedDir(t, netdataUser)}}, netdataProgram, "-D")
+	return n
+}
+
+// startNetdataModule starts a Netdata whose charts.d has the module of contrib alone.
+func startNetdataModule(t testing.TB, configuration string) *netdata {
+	t.Helper()
+	bind(t, filepath.Dir(netdataModule), netdataCharts)
+	return startNetdata(t, "charts.d", map[string]string{"charts.d/postfix_queue.conf": configuration})
+}
+
+// configureModule is the configuration of contrib with some of its settings in use, each with a value of the
+// test's.
+func configureModule(t testing.TB, settings ...string) string {
+	t.Helper()
+	content, err := os.ReadFile(netdataConfiguration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content) + strings.Join(settings, "\n") + "\n"
+}
+
+func (n *netdata) log() string {
+	log, err := os.ReadFile(netdataLog)
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
+}
+
+// get asks the API.
+func (n *netdata) get(path string, query url.Values, answer any) error {
+	address := url.URL{Scheme: "http", Host: netdataAddress, Path: path, RawQuery: query.Encode()}
+	response, err := http.Get(address.String())
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", address.String(), response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(answer)
+}
+
+// A shownChart is a chart as the dashboard gets it.
+type shownChart struct {
+	Title       string `json:"title"`
+	Units       string `json:"units"`
+	Type        string `json:"chart_type"`
+	Family      string `json:"family"`
+	Context     string `json:"context"`
+	Priority    int    `json:"priority"`
+	UpdateEvery int    `json:"update_every"`
+	Dimensions  map[string]struct {
+		Name string `json:"name"`
+	} `json:"dimensions"`
+}
+
+// charts are the charts of Postfix by their IDs.
+func (n *netdata) charts() (map[string]shownChart, error) {
+	var answer struct {
+		Charts map[string]shownChart `json:"charts"`
+	}
+	err := n.get("/api/v1/charts", nil, &answer)
+	for id := range answer.Charts {
+		if !strings.HasPrefix(id, "postfix_") {
+			delete(answer.Charts, id)
+		}
+	}
+	return answer.Charts, err
+}
+
+// awaitChart waits for a chart.
+func (n *netdata) awaitChart(id string) map[string]shownChart {
+	n.t.Helper()
+	var charts map[string]shownChart
+	waitFor(n.t, "the chart "+id, func() (bool, any) {
+		var err error
+		charts, err = n.charts()
+		_, known := charts[id]
+		return known, fmt.Sprintf("%v; charts are %v", err, charts)
+	})
+	return charts
+}
+
+// A point is a value at a time. It has none where there is a gap.
+type point struct {
+	second int64
+	value  *float64
+}
+
+func (p point) String() string {
+	if p.value == nil {
+		return fmt.Sprintf("%d: gap", p.second)
+	}
+	return fmt.Sprintf("%d: %v", p.second, *p.value)
+}
+
+// points are the points of a chart with one dimension, oldest first.
+func (n *netdata) points(chart string) ([]point, error) {
+	var answer struct {
+		Data [][]*float64 `json:"data"`
+	}
+	query := url.Values{"chart": {chart}, "after": {fmt.Sprint(n.start.Unix())}, "format": {"json"}}
+	if err := n.get("/api/v1/data", query, &answer); err != nil {
+		return nil, err
+	}
+	var points []point
+	for _, row := range slices.Backward(answer.Data) {
+		if len(row) != 2 || row[0] == nil {
+			return nil, fmt.Errorf("%s: not a time and a value: %v", chart, row)
+		}
+		points = append(points, point{int64(*row[0]), row[1]})
+	}
+	return points, nil
+}
+
+// awaitValue waits until the last value of a chart with one dimension is as wanted, and returns all points.
+func (n *netdata) awaitValue(chart string, want int64) []point {
+	n.t.Helper()
+	var points []point
+	waitFor(n.t, fmt.Sprintf("%d in %s", want, chart), func() (bool, any) {
+		var err error
+		points, err = n.points(chart)
+		if len(points) == 0 || points[len(points)-1].value == nil {
+			return false, err
+		}
+		return *points[len(points)-1].value == float64(want), points
+	})
+	return points
+}
+
+// awaitQueue waits until the charts of an instance show its queue.
+func (n *netdata) awaitQueue(name string, listed listing) {
+	n.t.Helper()
+	n.awaitValue("postfix_"+name+".qemails", int64(len(listed)))
+	n.awaitValue("postfix_"+name+".qsize", listed.sizeBytes()/1024)
+}
+
+// A secondInstance is an instance of Postfix beside the first, postfix-out. It has mail of its own, and no
+// network.
+type secondInstance struct {
+	*postfixInstance
+	dir string
+}
+
+// newSecondInstance sets up an instance that is not running yet, and that the first one knows. It is stopped
+// when the test ends.
+func newSecondInstance(p *postfixInstance) *secondInstance {
+	p.t.Helper()
+	out := &secondInstance{p, publicTempDir(p.t)}
+	p.must(runAs(p.t, "root", "cp", "-a", configDir+"/.", out.dir))
+	settings := slices.Concat(testSettings, []string{
+		"queue_directory=" + publicTempDir(p.t),
+		"data_directory=" + ownedDir(p.t, "postfix"),
+		"multi_instance_name=postfix-out",
+		"multi_instance_enable=yes",
+		"master_service_disable=inet",
+	})
+	p.must(runAs(p.t, "root", "postconf", slices.Concat([]string{"-c", out.dir, "-e"}, settings)...))
+	p.settle(out.dir)
+	p.set("multi_instance_directories="+out.dir, "multi_instance_enable=yes")
+	p.t.Cleanup(out.stop)
+	return out
+}
+
+func (out *secondInstance) start() {
+	out.t.Helper()
+	out.must(runAs(out.t, "root", "postfix", "-c", out.dir, "start"))
+}
+
+func (out *secondInstance) running() bool {
+	return runAs(out.t, "root", "postfix", "-c", out.dir, "status").exitCode == 0
+}
+
+func (out *secondInstance) stop() {
+	out.t.Helper()
+	if out.running() {
+		out.must(runAs(out.t, "root", "postfix", "-c", out.dir, "stop"))
+	}
+}
+
+// defer puts so many messages into the deferred queue and returns the listing.
+func (out *secondInstance) deferMail(n int) listing {
+	out.t.Helper()
+	m := mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 5000}
+	for range n {
+		out.must(command{stdin: m.content()}.run(out.t, "/usr/sbin/sendmail", "-C", out.dir, "-i", "-f", m.from, m.to[0]))
+	}
+	var listed listing
+	waitFor(out.t, "the queue of postfix-out", func() (bool, any) {
+		r := out.must(out.postqueue("-c", out.dir, "-j"))
+		var err error
+		if listed, err = parseListing(r.stdout); err != nil {
+			out.t.Fatal(err)
+		}
+		return len(listed) >= n && len(listed.in("deferred")) == len(listed), r
+	})
+	return listed
+}
+
+// knownCharts are charts as the collectors draw them that this replaces.
+func knownCharts(name string) map[string]shownChart {
+	type dimensions = map[string]struct {
+		Name string `json:"name"`
+	}
+	prefix := "postfix_" + name + "."
+	return map[string]shownChart{
+		prefix + "qemails": {
+			Title: "Postfix Queue Emails (" + prefix + "qemails)", Units: "emails", Type: "line", Family: "queue", Context: "postfix.qemails",
+			Priority: 60000, UpdateEvery: 1, Dimensions: dimensions{"emails": {"emails"}},
+		},
+		prefix + "qsize": {
+			Title: "Postfix Queue Size (" + prefix + "qsize)", Units: "KiB", Type: "area", Family: "queue", Context: "postfix.qsize",
+			Priority: 60001, UpdateEvery: 1, Dimensions: dimensions{"size": {"size"}},
+		},
+	}
+}
+
+// TestNetdata has a Netdata with one job for each of two instances, of which one is not up from the start, and
+// jobs that are alternatives or have settings of their own.
+func TestNetdata(t *testing.T) {
+	needNetdata(t)
+	p := startPostfix(t)
+	out := newSecondInstance(p)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.fillQueue(2)
+	installEmitter(t)
+	n := startNetdataModule(t, configureModule(t,
+		`postfix_queue_update_every=1`,
+		`postfix_queue_autodetection_retry=1`,
+		`postfix_queue_penalty=no`,
+		`postfix_queue_jobs="local out never slow absent present spare"`,
+		`postfix_queue_job_options[out]="--config-dir `+out.dir+`"`,
+		// Gives up, as its instance is down at the start.
+		`postfix_queue_job_options[never]="--config-dir `+out.dir+`"`,
+		`postfix_queue_job_autodetection_retry[never]=0`,
+		`postfix_queue_job_update_every[slow]=3`,
+		`postfix_queue_job_priority[slow]=60100`,
+		// Alternatives, the first of which does not work.
+		`postfix_queue_job_options[absent]="--input /nonexistent/snapshot.json"`,
+		`postfix_queue_job_options[spare]="--queue maildrop"`,
+		`postfix_queue_job_name[absent]=one`,
+		`postfix_queue_job_name[present]=one`,
+		`postfix_queue_job_name[spare]=one`,
+	))
+
+	t.Run("charts", func(t *testing.T) {
+		charts := n.awaitChart("postfix_local.qemails")
+		for id, want := range knownCharts("local") {
+			if diff := cmp.Diff(want, charts[id]); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", id, diff)
+			}
+		}
+	})
+	t.Run("values", func(t *testing.T) {
+		n.awaitQueue("local", p.list())
+		p.fillQueue(20)
+		n.awaitQueue("local", p.list())
+	})
+	t.Run("update_every and priority", func(t *testing.T) {
+		chart := n.awaitChart("postfix_slow.qsize")["postfix_slow.qsize"]
+		if chart.UpdateEvery != 3 || chart.Priority != 60101 {
+			t.Errorf("want every 3 seconds and priority 60101, got %+v", chart)
+		}
+		n.awaitQueue("slow", p.list())
+	})
+	t.Run("alternatives", func(t *testing.T) {
+		n.awaitQueue("one", p.list())
+	})
+	t.Run("autodetection_retry", func(t *testing.T) {
+		out.start()
+		n.awaitQueue("out", out.deferMail(0))
+		n.awaitQueue("out", out.deferMail(3))
+		charts := n.awaitChart("postfix_out.qsize")
+		for id, want := range knownCharts("out") {
+			if diff := cmp.Diff(want, charts[id]); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", id, diff)
+			}
+		}
+		if _, known := charts["postfix_never.qemails"]; known {
+			t.Error("a job with one attempt came up later")
+		}
+	})
+	t.Run("gap", func(t *testing.T) { testNetdataGap(t, n, p, out) })
+
+	for _, complaint := range []string{"Disabling it", "disabled", "Cannot find dimension", "which does not exist"} {
+		if log := n.log(); strings.Contains(log, complaint) {
+			t.Errorf("Netdata's log has %q", complaint)
+		}
+	}
+}
+
+// testNetdataGap stops one of two instances for more updates than charts.d lets fail.
+func testNetdataGap(t *testing.T, n *netdata, p *postfixInstance, out *secondInstance) {
+	const down = "mail system is down"
+	out.stop()
+	stopped := time.Now().Unix()
+	seen := strings.Count(n.log(), down)
+	waitFor(t, "failures", func() (bool, any) {
+		failures := strings.Count(n.log(), down) - seen
+		return failures > 12, failures
+	})
+	p.fillQueue(5)
+	n.awaitQueue("local", p.list()) // it goes on meanwhile
+
+	started := time.Now().Unix()
+	out.start()
+	n.awaitQueue("out", out.deferMail(4))
+	points := n.awaitValue("postfix_out.qemails", 7)
+	gaps := 0
+	for _, point := range points {
+		// Points are at whole seconds, values a little beside them.
+		if point.second <= stopped+1 || point.second >= started {
+			continue
+		}
+		if point.value != nil {
+			t.Errorf("a value while Postfix is down: %s", point)
+		}
+		gaps++
+	}
+	if gaps < 10 {
+		t.Errorf("a gap of %d seconds, from %d to %d: %v", gaps, stopped, started, points)
+	}
+	points, err := n.points("postfix_local.qemails")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, point := range points {
+		if point.second > stopped && point.second < started && point.value == nil {
+			t.Errorf("the other instance has a gap too: %s", point)
+		}
+	}
+}
