@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -29,68 +30,74 @@ type Request struct {
 // LocalName is the name of an instance that has none of its own.
 const LocalName = "local"
 
-// ReadAll reads every instance that the request names, all at once, and
+// ReadAll reads every instance that the request names, side by side, and
 // returns a reading for each, in the request's order. It returns soon after
 // ctx ends, whatever the disk does.
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	if req.Input != "" {
 		in := &input{path: req.Input, stdin: req.Stdin, maxAge: req.MaxAge, allowEmpty: req.AllowEmpty}
-		return inTime(ctx, func() []queue.Reading { return in.read(ctx, req.Filter) })
-	}
-	return inTime(ctx, func() []queue.Reading {
-		instances, err := req.instances(ctx)
+		readings, err := inTime(ctx, func() ([]queue.Reading, error) { return in.read(ctx, req.Filter), nil })
 		if err != nil {
-			return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+			return failed(err)
 		}
-		return req.readInstances(ctx, instances)
-	})
+		return readings
+	}
+	instances, err := inTime(ctx, func() ([]queue.Instance, error) { return req.instances(ctx) })
+	if err != nil {
+		return failed(err)
+	}
+	readings := make([]queue.Reading, len(instances))
+	var wg sync.WaitGroup
+	for i, instance := range instances {
+		wg.Go(func() {
+			r, err := inTime(ctx, func() (queue.Reading, error) { return req.read(ctx, instance), nil })
+			if err != nil {
+				r = queue.Reading{Instance: instance, Err: err}
+			}
+			readings[i] = r
+		})
+	}
+	wg.Wait()
+	return readings
+}
+
+// failed is the answer where it is not even known what there is to be read.
+func failed(err error) []queue.Reading {
+	return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
 }
 
 // stuckAfter is how long after the end of the context an answer is waited for
 // that a cancelled reading would give at once.
 const stuckAfter = 300 * time.Millisecond
 
-// inTime returns what read returns, or gives read up when it does not return
-// although ctx has ended: it hangs in the kernel, as on a dead disk.
-func inTime(ctx context.Context, read func() []queue.Reading) []queue.Reading {
-	answer := make(chan []queue.Reading, 1)
+// inTime returns what read returns, or an error: if read panics, and if it does
+// not return although ctx has ended. It then hangs in the kernel, as on a dead
+// disk, where nothing can end it but the end of the program.
+func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
 	go func() {
-		var readings []queue.Reading
-		if err := guard(func() { readings = read() }); err != nil {
-			readings = []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+		var a answer
+		if err := guard(func() { a.value, a.err = read() }); err != nil {
+			a.err = err
 		}
-		answer <- readings
+		answers <- a
 	}()
 	select {
-	case readings := <-answer:
-		return readings
+	case a := <-answers:
+		return a.value, a.err
 	case <-ctx.Done():
 	}
 	select {
-	case readings := <-answer:
-		return readings
+	case a := <-answers:
+		return a.value, a.err
 	case <-time.After(stuckAfter):
-		err := fmt.Errorf("reading the queue hangs in the kernel (%w); look for trouble with the disk in the kernel's log", context.Cause(ctx))
-		return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+		var none T
+		return none, fmt.Errorf("reading the queue hangs in the kernel (%w); look for trouble with the disk in the kernel's log", context.Cause(ctx))
 	}
-}
-
-// readInstances reads the instances side by side.
-func (req Request) readInstances(ctx context.Context, instances []queue.Instance) []queue.Reading {
-	readings := make([]queue.Reading, len(instances))
-	done := make(chan int)
-	for i, instance := range instances {
-		go func() {
-			if err := guard(func() { readings[i] = req.read(ctx, instance) }); err != nil {
-				readings[i] = queue.Reading{Instance: instance, Err: err}
-			}
-			done <- i
-		}()
-	}
-	for range instances {
-		<-done
-	}
-	return readings
 }
 
 // read reads one instance with the first source that works.

@@ -1,7 +1,11 @@
 package source
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -46,5 +50,23 @@ func TestParsePostmulti(t *testing.T) {
 				t.Errorf("instances (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A reading that nothing can interrupt is given up.
+func TestInTime(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err := inTime(ctx, func() (int, error) { <-hang; return 1, nil })
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "hangs in the kernel") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := inTime(t.Context(), func() (int, error) { panic("oops") }); err == nil || !strings.Contains(err.Error(), "internal error: oops") {
+		t.Errorf("error %v", err)
+	}
+	if n, err := inTime(t.Context(), func() (int, error) { return 7, nil }); n != 7 || err != nil {
+		t.Errorf("%d, %v", n, err)
 	}
 }
