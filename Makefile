@@ -10,7 +10,7 @@ PLUGINDIR ?= /usr/lib/nagios/plugins
 FUZZTIME  ?= 60s
 
 SAMPLE  = testdata/listing/3.7.11/deferred.json
-SCRIPTS = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh)
+SCRIPTS = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.bash contrib/netdata/*.conf)
 PAGES   = build/check_postfix_queue.8.gz build/postfix_queue_emit.1.gz
 # Tools run here, also where GOARCH says that the product does not.
 TOOL    = GOARCH= go tool -modfile=tools.mod

@@ -19,6 +19,8 @@ expect_files() {
 		-rwxr-xr-x root/root /usr/bin/postfix_queue_emit
 		-rw-r--r-- root/root /usr/share/man/man8/check_postfix_queue.8.gz
 		-rw-r--r-- root/root /usr/share/man/man1/postfix_queue_emit.1.gz
+		-rw-r--r-- root/root /usr/share/bash-completion/completions/check_postfix_queue
+		-rw-r--r-- root/root /usr/share/bash-completion/completions/postfix_queue_emit
 		-rw-r--r-- root/root /usr/share/doc/postfix-queue-monitor/README.md
 		-rw-r--r-- root/root /usr/share/doc/postfix-queue-monitor/CHANGELOG.md
 		-rw-r--r-- root/root /usr/share/doc/postfix-queue-monitor/$3

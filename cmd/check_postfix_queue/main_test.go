@@ -20,3 +20,7 @@ func TestScripts(t *testing.T) {
 func TestOptionsAreDocumented(t *testing.T) {
 	scripttest.OptionsAreDocumented(t, cli.Options(new(options)), usage, "../../man/check_postfix_queue.8")
 }
+
+func TestOptionsAreCompleted(t *testing.T) {
+	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "check_postfix_queue")
+}

@@ -2,10 +2,15 @@ package scripttest
 
 import (
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/queue"
 )
 
 // OptionsAreDocumented fails unless each option of the program, the hidden
@@ -39,6 +44,55 @@ func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage str
 			t.Errorf("%s has %s, which the program does not", name, option)
 		}
 	}
+}
+
+// OptionsAreCompleted fails unless bash completes exactly the program's
+// options, and the metrics there are.
+func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
+	complete := func(line ...string) []string {
+		t.Helper()
+		script := `source ../../contrib/completion/postfix-queue-monitor.bash
+COMP_WORDS=("$@" ""); COMP_CWORD=$#; "_$1"; printf '%s\n' "${COMPREPLY[@]}"`
+		out, err := exec.CommandContext(t.Context(), "bash", append([]string{"-c", script, "bash"}, line...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.Fields(string(out))
+	}
+	var want []string
+	for _, o := range options {
+		if o.Hidden {
+			continue
+		}
+		if o.Short != "" {
+			want = append(want, "-"+o.Short)
+		}
+		want = append(want, o.Name())
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(complete(program)))); diff != "" {
+		t.Errorf("completed options (-want +got):\n%s", diff)
+	}
+	var metrics []string
+	for _, m := range queue.Metrics() {
+		metrics = append(metrics, m.Name)
+	}
+	for _, option := range []string{"-m", "--metrics", "-w", "--critical"} {
+		if got := complete(program, option); len(got) > 0 && !slices.Equal(trimSuffixes(got, "="), metrics) {
+			t.Errorf("%s completes %v", option, got)
+		}
+	}
+	for _, name := range cli.Sources() {
+		if got := complete(program, "--source"); !slices.Contains(got, name) {
+			t.Errorf("--source completes %v, not %s", got, name)
+		}
+	}
+}
+
+func trimSuffixes(list []string, suffix string) []string {
+	for i := range list {
+		list[i] = strings.TrimSuffix(list[i], suffix)
+	}
+	return list
 }
 
 // documentedOptions finds "-x, --long" and "--long" at the beginning of lines.

@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# Completion of check_postfix_queue and postfix_queue_emit in bash. It goes to
+# /usr/share/bash-completion/completions under the name of each program, or is sourced.
+
+_postfix_queue_metrics="emails size age recipients forced_expire corrupt
+	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age
+	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age"
+
+_postfix_queue_common="-d --config-dir -a --all-instances --source --queue-directory -i --input --max-age
+	--allow-empty -q --queue -t --timeout -v --verbose -h --help -V --version"
+
+_check_postfix_queue() {
+	local options="-w --warning -c --critical -M --mailserver $_postfix_queue_common"
+	_postfix_queue_complete "$options"
+}
+
+_postfix_queue_emit() {
+	local options="-f --format --to -m --metrics -n --name -p --prefix --part --usec --update-every --priority
+		--check --dry-run $_postfix_queue_common"
+	_postfix_queue_complete "$options"
+}
+
+_postfix_queue_complete() {
+	local options=$1 word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+	case $before in
+	-d | --config-dir | --queue-directory) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+	-i | --input | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	-q | --queue) mapfile -t COMPREPLY < <(compgen -W "active deferred hold incoming maildrop" -- "$word") ;;
+	-f | --format) mapfile -t COMPREPLY < <(compgen -W "json netdata statsd" -- "$word") ;;
+	-m | --metrics) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
+	-w | --warning | -c | --critical) mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word") ;;
+	--source) mapfile -t COMPREPLY < <(compgen -W "auto postqueue showq spool" -- "$word") ;;
+	--part) mapfile -t COMPREPLY < <(compgen -W "charts values charts,values" -- "$word") ;;
+	-M | --mailserver) mapfile -t COMPREPLY < <(compgen -W postfix -- "$word") ;;
+	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;
+	esac
+}
+
+complete -o nospace -F _check_postfix_queue check_postfix_queue
+complete -F _postfix_queue_emit postfix_queue_emit
