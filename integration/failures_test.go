@@ -332,10 +332,6 @@ func TestNoMainCF(t *testing.T) {
 				cause: `cannot open ` + regexp.QuoteMeta(dir) + `/main.cf: No such file or directory`}.verify(t)
 		})
 	}
-	t.Run("in a directory that is not there", func(t *testing.T) {
-		startWithMail(t, 1)
-		failure{as: root, args: append(viaPostqueue, "-d", "/nowhere"), cause: `cannot open /nowhere/main.cf: No such file or directory`}.verify(t)
-	})
 }
 
 func TestPostqueueMissing(t *testing.T) {
@@ -633,7 +629,7 @@ func TestLargeQueue(t *testing.T) {
 func testDeadline(t *testing.T) {
 	const atLeast = `^at least [1-9][0-9]* emails`
 	tests := map[string]failure{
-		"without thresholds":             {check: atLeast + `, .*; raise --timeout, or let a timer write the listing and judge it with --input$`},
+		"without thresholds":             {check: atLeast + `, .*; raise --timeout, or .* --input`},
 		"critical range broken":          {args: []string{"-c", "100"}, state: "CRITICAL", check: atLeast + ` \(above 100\)`},
 		"warning range broken":           {args: []string{"-w", "100"}, state: "WARNING", check: atLeast + ` \(above 100\)`},
 		"both broken":                    {args: []string{"-w", "10", "-c", "100"}, state: "CRITICAL", check: atLeast + ` \(above 100\)`},

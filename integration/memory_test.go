@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 			_, floor := measurePeak(t, "true")
 			t.Logf("peak of a program that does nothing: %d KiB", floor>>10)
 			reading := func(path string) []string { return append(tested.args, "-t", "100", "--input", path) }
-			small := peak(t, 9, few, reading(short)...)
+			small := peak(t, 15, few, reading(short)...)
 			large := peak(t, 3, many, reading(long)...)
 			if large > small+small/10 {
 				t.Errorf("the peak is %d KiB for %d messages and %d KiB for %d", small>>10, few, large>>10, many)

@@ -345,11 +345,11 @@ func generateListing(t testing.TB, n int) (path string) {
 // generatedSizeBytes is the size of each message of a generated listing.
 const generatedSizeBytes = 3000
 
-// writeMessage writes one line of a listing. One message in a hundred has fifty recipients.
+// writeMessage writes one line of a listing. One message in a thousand has fifty recipients.
 func writeMessage(w io.Writer, i int) {
 	const recipient = `{"address": "recipient%d@example.org", "delay_reason": "connect to mx.example.org[192.0.2.1]:25: Connection timed out"}`
 	recipients := fmt.Sprintf(recipient, 0)
-	if i%100 == 99 {
+	if i%1000 == 999 {
 		for r := range 49 {
 			recipients += fmt.Sprintf(", "+recipient, r+1)
 		}
@@ -359,7 +359,7 @@ func writeMessage(w io.Writer, i int) {
 		queueNames[i%len(queueNames)], queueID{seconds: int64(arrival), inode: uint64(i), long: true}, arrival, generatedSizeBytes, i, recipients)
 }
 
-// median is the middle one of an odd number of values.
+// median is the middle one of the values, the greater of two where their number is even.
 func median[T int64 | float64](values []T) T {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }

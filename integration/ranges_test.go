@@ -44,15 +44,11 @@ var rangeForms = map[string]struct {
 	args  func(text string) []string
 	state string
 }{
-	"-c R":         {func(text string) []string { return []string{"-c", text} }, "CRITICAL"},
-	"-cR":          {func(text string) []string { return []string{"-c" + text} }, "CRITICAL"},
-	"--critical=R": {func(text string) []string { return []string{"--critical=" + text} }, "CRITICAL"},
-	"-w R":         {func(text string) []string { return []string{"-w", text} }, "WARNING"},
-	"-wR":          {func(text string) []string { return []string{"-w" + text} }, "WARNING"},
-	"-w=R":         {func(text string) []string { return []string{"-w=" + text} }, "WARNING"},
-	"--warning=R":  {func(text string) []string { return []string{"--warning=" + text} }, "WARNING"},
-	"--warning R":  {func(text string) []string { return []string{"--warning", text} }, "WARNING"},
-	"-w emails=R":  {func(text string) []string { return []string{"-w", "emails=" + text} }, "WARNING"},
+	"-c R":        {func(text string) []string { return []string{"-c", text} }, "CRITICAL"},
+	"-w R":        {func(text string) []string { return []string{"-w", text} }, "WARNING"},
+	"-wR":         {func(text string) []string { return []string{"-w" + text} }, "WARNING"},
+	"--warning=R": {func(text string) []string { return []string{"--warning=" + text} }, "WARNING"},
+	"--warning R": {func(text string) []string { return []string{"--warning", text} }, "WARNING"},
 }
 
 func TestRanges(t *testing.T) {

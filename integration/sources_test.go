@@ -220,10 +220,11 @@ func TestSourcesWhileMailFlows(t *testing.T) {
 	server := newSMTPServer(t)
 	server.answer("done.example", "250 2.1.5 Ok")
 	server.answer("later.example", "450 4.7.1 Greylisted")
-	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport(), "minimal_backoff_time=1s", "queue_run_delay=1s")
+	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport())
 	for range 20 {
 		p.send(mail{from: "a@example.com", to: []string{"b@later.example"}})
 	}
+	p.waitQueue(func(l listing) bool { return len(l.in("deferred")) == 20 })
 	stop := make(chan struct{})
 	done := make(chan struct{})
 	go func() {
@@ -250,7 +251,8 @@ func TestSourcesWhileMailFlows(t *testing.T) {
 		for _, source := range []string{"spool", "showq", "postqueue"} {
 			s := snapshotOf(t, "root", "--source", source)
 			messages := s["total"].(map[string]any)["messages"].(float64)
-			if messages < 10 || messages > 60 {
+			// A message that moves to another queue meanwhile may be seen twice, or not at all.
+			if messages < 15 || messages > 60 {
 				t.Errorf("%s: %v messages where 20 wait and few are on their way", source, messages)
 			}
 			runs++

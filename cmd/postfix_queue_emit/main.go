@@ -161,7 +161,11 @@ func (o *options) deliver(ctx context.Context, stdout io.Writer, target emit.Tar
 // describe says what was read, and how.
 func describe(r queue.Reading) []string {
 	s := r.Summary
-	text := fmt.Sprintf("%s: %d emails, %s", r.Instance.Name, s.Total.Messages, thresholds.FormatSize(s.Total.SizeBytes))
+	emails := "emails"
+	if s.Total.Messages == 1 {
+		emails = "email"
+	}
+	text := fmt.Sprintf("%s: %d %s, %s", r.Instance.Name, s.Total.Messages, emails, thresholds.FormatSize(s.Total.SizeBytes))
 	if s.Partial {
 		text += " (a lower bound)"
 	}

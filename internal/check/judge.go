@@ -94,7 +94,7 @@ func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
 		return judgeComplete(r.Summary, warn, crit)
 	case errors.Is(r.Err, context.DeadlineExceeded):
 		return judgeLowerBound(r, warn, crit)
-	case r.Summary.Total.Messages > 0:
+	case r.Summary.Total.Messages > r.Summary.Unreadable:
 		text := fmt.Sprintf("%v; at least %s", r.Err, describe(emails(), r.Summary.Total.Messages))
 		return verdict{state: Unknown, text: text}
 	default:
@@ -202,7 +202,7 @@ func downText(r queue.Reading) string {
 		if text := r.Err.Error(); strings.HasPrefix(text, down) {
 			return text
 		}
-		return fmt.Sprintf("%s, and the queue could not be read: %v", down, r.Err)
+		return fmt.Sprintf("%s, and the queue could not be read (%v); start it: postfix start", down, r.Err)
 	case s.Total.Messages == 0:
 		return down + ", queue is empty" + circumstances(s) + "; start it: postfix start"
 	}

@@ -113,7 +113,7 @@ func TestJudgeOneInstance(t *testing.T) {
 		{name: "down", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("mail system is down (refused); start it: postfix start")}, state: Critical, line: "mail system is down (refused); start it: postfix start"},
 		{name: "down, mail waits", reading: whole(func(s *queue.Summary) { s.Down = "refused" }), warn: "1000", state: Critical, line: "mail system is down, 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start"},
 		{name: "down, queue is empty", reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}}, state: Critical, line: "mail system is down, queue is empty; start it: postfix start"},
-		{name: "down, and the queue is broken", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("no")}, state: Critical, line: "mail system is down, and the queue could not be read: no"},
+		{name: "down, and the queue is broken", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("no")}, state: Critical, line: "mail system is down, and the queue could not be read (no); start it: postfix start"},
 		{name: "another failure", reading: silent(errors.New("access denied")), crit: "10", state: Unknown, line: "access denied"},
 		{name: "another failure in the middle", reading: partial(errors.New("broke off")), crit: "10", state: Unknown, line: "broke off; at least 45 emails"},
 		{name: "no summary", reading: queue.Reading{Err: errors.New("internal error")}, state: Unknown, line: "internal error"},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -66,17 +67,43 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	})
 	defer stop()
 
-	err = read(stdout)
+	err = read(&gatherer{r: stdout})
 	if err != nil {
 		cancel(err)
 	}
 	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
 		err = waitErr
 	}
+	// What it has left behind in its group, if anything, ends with it.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return diagnostics.String(), err
+}
+
+// gatherer reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and
+// to be woken for each costs the program that writes it more than the reading.
+type gatherer struct {
+	r       io.Reader
+	n       int64 // bytes read
+	partial bool  // the last read did not fill its buffer
+}
+
+// A short listing is not delayed. In the pause a pipe of 64 KiB is not filled.
+const (
+	gatherFrom  = 64 << 10
+	gatherPause = time.Millisecond
+)
+
+func (g *gatherer) Read(p []byte) (int, error) {
+	if g.partial && g.n >= gatherFrom {
+		time.Sleep(gatherPause)
+	}
+	n, err := g.r.Read(p)
+	g.n += int64(n)
+	g.partial = n < len(p)
+	return n, err
 }
 
 // output returns the lines that the command prints, without white space around
@@ -142,7 +169,9 @@ func locate(ctx context.Context, dirs []string, program string) (string, error) 
 	if path := filepath.Join(dir, program); filepath.IsAbs(path) && isExecutable(path) {
 		return path, nil
 	}
-	notFound.Dirs = append(notFound.Dirs[:len(dirs):len(dirs)], dir)
+	if !slices.Contains(dirs, dir) {
+		notFound.Dirs = append(notFound.Dirs[:len(dirs):len(dirs)], dir)
+	}
 	return "", notFound
 }
 

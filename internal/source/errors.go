@@ -80,14 +80,19 @@ func (e *DownError) Error() string {
 
 // AccessError says that this user is not in authorized_mailq_users.
 type AccessError struct {
-	User       string
+	User       string  // or the number of one that has no name
+	Nameless   bool    // Postfix then calls it, and all like it, unknown
 	Authorized *string // present value; nil where it is not known
 	ConfigDir  string  // of the instance; empty: the default one
 }
 
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("user %s is not allowed to view the mail queue; as root: %s",
-		e.User, addToList(e.ConfigDir, "authorized_mailq_users", e.Authorized, e.User))
+	item, who := e.User, "user "+e.User
+	if e.Nameless {
+		item, who = "unknown", who+", which has no name,"
+	}
+	return fmt.Sprintf("%s is not allowed to view the mail queue; as root: %s",
+		who, addToList(e.ConfigDir, "authorized_mailq_users", e.Authorized, item))
 }
 
 // ConfigDirError says that an ordinary user asked for an instance that main.cf
@@ -102,12 +107,20 @@ func (e *ConfigDirError) Error() string {
 		e.Dir, addToList("", "alternate_config_directories", e.Listed, e.Dir))
 }
 
+// unsafeInCommand are characters that a shell, a main.cf or a monitoring
+// system would not leave as they are.
+const unsafeInCommand = "$|&;<>()'\"`\\*?!#{}[]~%"
+
+// maxListInCommand is how long a list may be so that the command is sure to be
+// shown whole: half a command would take away the rest of the list.
+const maxListInCommand = 200
+
 // addToList returns the command that adds an item to a list in main.cf.
-// Setting a list replaces it, so the present value is part of the command;
-// where that is not known, or cannot be shown in safe characters, the file is
-// to be edited.
+// Setting a list replaces it, so the present value is part of the command.
+// Where that is not known, is too long, excludes somebody, or cannot be shown
+// in safe characters, the file is to be edited.
 func addToList(configDir, parameter string, present *string, item string) string {
-	if present == nil || strings.ContainsAny(*present, "$|&;<>()'\"`\\*?") {
+	if present == nil || len(*present) > maxListInCommand || strings.ContainsAny(*present+item+configDir, unsafeInCommand) {
 		return fmt.Sprintf("add %s to %s in main.cf", item, parameter)
 	}
 	items := strings.FieldsFunc(*present, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })

@@ -71,6 +71,9 @@ func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading
 
 func (in *input) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return errors.New("nothing came from the input before the time was up; see what should write it")
+		}
 		return fmt.Errorf("nothing could be read from the input: %w", context.Cause(ctx))
 	}
 	return fmt.Errorf("cannot read the input: %w", err)

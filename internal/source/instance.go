@@ -68,7 +68,7 @@ func failed(err error) []queue.Reading {
 
 // stuckAfter is how long after the end of the context an answer is waited for
 // that a cancelled reading would give at once.
-const stuckAfter = 300 * time.Millisecond
+const stuckAfter = time.Second
 
 // inTime returns what read returns, or an error: if read panics, and if it does
 // not return although ctx has ended. It then hangs in the kernel, as on a dead

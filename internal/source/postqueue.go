@@ -91,11 +91,11 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 		return &DownError{reason}
 	}
 	if m := deniedUser.FindStringSubmatch(stderr); m != nil {
-		user := m[1]
-		if user == "unknown" {
-			user = m[2]
+		denied := &AccessError{User: m[1], Authorized: p.presentValue(ctx, "authorized_mailq_users"), ConfigDir: p.configDir}
+		if m[1] == "unknown" {
+			denied.User, denied.Nameless = m[2], true
 		}
-		return &AccessError{User: user, Authorized: p.presentValue(ctx, "authorized_mailq_users"), ConfigDir: p.configDir}
+		return denied
 	}
 	if reason, ok := fatal("Connect to the Postfix showq service: "); ok && strings.Contains(reason, "Permission denied") {
 		return &SetgidError{Path: c.path, Cause: setgidCause(c.path)}
