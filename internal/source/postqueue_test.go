@@ -226,6 +226,26 @@ func TestPostqueueHangs(t *testing.T) {
 	}
 }
 
+// What a postqueue leaves behind ends with it, even if it holds nothing open.
+func TestPostqueueLeavesNothingBehind(t *testing.T) {
+	for name, rest := range map[string]string{"done": "echo '" + jsonLine + "'", "failed": "exit 69"} {
+		t.Run(name, func(t *testing.T) {
+			pidFile := filepath.Join(t.TempDir(), "pid")
+			dir := install(t, map[string]string{"postqueue": "sleep 1000 >/dev/null 2>&1 & echo $! >" + pidFile + "\n" + rest})
+			_, _ = (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), func(*queue.Message) {})
+			pid, err := os.ReadFile(pidFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			waitGone(t, n)
+		})
+	}
+}
+
 // waitGone waits until a process has ended, be it that nobody has collected it.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
