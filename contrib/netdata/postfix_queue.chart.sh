@@ -28,7 +28,7 @@
 
 # The state of each job.
 declare -A postfix_queue_state=()    # running, waiting (has never worked), or none: given up
-declare -A postfix_queue_charted=()  # its charts are defined
+declare -A postfix_queue_charted=()  # its charts that are defined
 declare -A postfix_queue_due=()      # when it is to be read next
 declare -A postfix_queue_failures=() # in a row
 declare -A postfix_queue_last=()     # microseconds: the last success, if nothing failed since
@@ -37,6 +37,13 @@ postfix_queue_output=
 postfix_queue_check() {
 	local job found=1
 	for job in $postfix_queue_jobs; do
+		: "${postfix_queue_job_update_every[$job]:=$postfix_queue_update_every}"
+	done
+	for job in $postfix_queue_jobs; do
+		# charts.d calls the module for all its jobs: as often as one of them wants.
+		if [ "${postfix_queue_job_update_every[$job]}" -lt "$postfix_queue_update_every" ]; then
+			postfix_queue_update_every=${postfix_queue_job_update_every[$job]}
+		fi
 		postfix_queue_detect "$job"
 		case ${postfix_queue_state[$job]-} in
 		running | waiting) found=0 ;;
@@ -49,7 +56,7 @@ postfix_queue_create() {
 	local job
 	for job in $postfix_queue_jobs; do
 		if [ "${postfix_queue_state[$job]-}" = running ] && postfix_queue_emit_part "$job" charts; then
-			postfix_queue_charted[$job]=yes
+			postfix_queue_note_charts "$job"
 			printf '%s\n' "$postfix_queue_output"
 		fi
 	done
@@ -83,7 +90,8 @@ postfix_queue_detect() {
 			return
 		fi
 	done
-	if postfix_queue_run "$job" --check; then
+	# Not --check, which fails if one of several instances does.
+	if postfix_queue_emit_part "$job" values; then
 		postfix_queue_state[$job]=running
 		postfix_queue_due[$job]=0
 		return
@@ -107,9 +115,10 @@ postfix_queue_read() {
 	elif [ -n "${postfix_queue_last[$job]-}" ]; then
 		usec=$((started - postfix_queue_last[$job]))
 	fi
-	if postfix_queue_emit_part "$job" "$part" --usec "$usec"; then
+	if postfix_queue_emit_part "$job" "$part" --usec "$usec" &&
+		{ postfix_queue_has_charts "$job" || postfix_queue_emit_part "$job" charts,values; }; then
+		postfix_queue_note_charts "$job"
 		printf '%s\n' "$postfix_queue_output"
-		postfix_queue_charted[$job]=yes
 		postfix_queue_failures[$job]=0
 		postfix_queue_last[$job]=$started
 		# Not from now, which is a little late each time.
@@ -132,11 +141,32 @@ postfix_queue_emit_part() {
 	shift 2
 	postfix_queue_run "$job" --format netdata --part "$part" --update-every "$(postfix_queue_setting "$job" update_every)" \
 		--priority "$(postfix_queue_setting "$job" priority)" "$@"
+	case $?:$part in
+	0:charts) [ -n "$postfix_queue_output" ] ;;
 	# 1: one of several instances could not be read, and what there is belongs to the others.
-	case $? in
-	0 | 1) [ -n "$postfix_queue_output" ] ;;
+	0:*values | 1:*values) [[ $postfix_queue_output = *$'\nEND' ]] ;;
 	*) return 1 ;;
 	esac
+}
+
+# Remembers the charts that postfix_queue_output defines for a job.
+postfix_queue_note_charts() {
+	local keyword id rest
+	while read -r keyword id rest; do
+		[ "$keyword" != CHART ] || postfix_queue_charted[$1]+=" $id "
+	done <<<"$postfix_queue_output"
+}
+
+# Says whether all charts are defined that postfix_queue_output has values for. Netdata disconnects who sends
+# others. There are more of them once an instance is up that was down, or was not there.
+postfix_queue_has_charts() {
+	local keyword id rest defined=${postfix_queue_charted[$1]-}
+	while read -r keyword id rest; do
+		case $keyword in
+		CHART) defined+=" $id " ;;
+		BEGIN) [[ $defined = *" $id "* ]] || return 1 ;;
+		esac
+	done <<<"$postfix_queue_output"
 }
 
 postfix_queue_run() {
