@@ -5,7 +5,7 @@ set -eu
 
 packages="postfix iproute2 util-linux monitoring-plugins-standard
 	icinga2-bin icinga2-common nagios4-core nagios-nrpe-plugin nagios-nrpe-server
-	netdata-core netdata-plugins-bash cron"
+	netdata-core netdata-plugins-bash cron npm"
 policy=/usr/sbin/policy-rc.d
 
 is_installed() {
@@ -17,9 +17,14 @@ is_foreign_postfix() {
 	[ "$1" = postfix ] && command -v postconf >/dev/null
 }
 
+# Other builds of Node.js bring npm along, and Debian's does not go with them.
+has_npm() {
+	[ "$1" = npm ] && command -v node >/dev/null && command -v npm >/dev/null
+}
+
 missing=
 for package in $packages "$@"; do
-	if is_installed "$package"; then
+	if is_installed "$package" || has_npm "$package"; then
 		continue
 	fi
 	if is_foreign_postfix "$package"; then

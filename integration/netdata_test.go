@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +27,8 @@ const (
 	netdataLog     = "/var/log/netdata/error.log"
 	netdataPlugins = "/usr/lib/netdata/plugins.d"
 	netdataCharts  = "/usr/lib/netdata/charts.d"
+
+	mailSystemDown = "mail system is down"
 
 	netdataModule        = "../contrib/netdata/postfix_queue.chart.sh"
 	netdataConfiguration = "../contrib/netdata/postfix_queue.conf"
@@ -65,6 +68,8 @@ const netdataConfig = `
 	enabled = no
 [cloud]
 	enabled = no
+[directories]
+	plugins = "%s"
 `
 
 // needNetdata leaves the test out where Netdata is not installed.
@@ -115,20 +120,23 @@ type netdata struct {
 	start time.Time
 }
 
-// startNetdata starts a Netdata that has one external plugin. Files are added to /etc/netdata.
-func startNetdata(t testing.TB, plugin string, files map[string]string) *netdata {
+// startNetdata starts a Netdata that has one external plugin, of a directory. Files are added to /etc/netdata.
+func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]string) *netdata {
 	t.Helper()
 	etc := publicTempDir(t)
-	files[etc+"/netdata.conf"] = fmt.Sprintf(netdataConfig, plugin)
-	files[etc+"/.opt-out-from-anonymous-statistics"] = ""
-	for path, content := range files {
-		path = filepath.Join(etc, strings.TrimPrefix(path, etc))
+	write := func(name, content string) {
+		path := filepath.Join(etc, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	write("netdata.conf", fmt.Sprintf(netdataConfig, plugin, pluginDir))
+	write(".opt-out-from-anonymous-statistics", "")
+	for name, content := range files {
+		write(name, content)
 	}
 	bind(t, etc, "/etc/netdata")
 	for _, dir := range []string{"/run", "/var/cache/netdata", "/var/lib/netdata", filepath.Dir(netdataLog)} {
@@ -152,7 +160,7 @@ func startNetdata(t testing.TB, plugin string, files map[string]string) *netdata
 func startNetdataModule(t testing.TB, configuration string) *netdata {
 	t.Helper()
 	bind(t, filepath.Dir(netdataModule), netdataCharts)
-	return startNetdata(t, "charts.d", map[string]string{"charts.d/postfix_queue.conf": configuration})
+	return startNetdata(t, "charts.d", netdataPlugins, map[string]string{"charts.d/postfix_queue.conf": configuration})
 }
 
 // configureModule is the configuration of contrib with some of its settings in use, each with a value of the
@@ -172,6 +180,20 @@ func (n *netdata) log() string {
 		return err.Error()
 	}
 	return string(log)
+}
+
+// verifyConnected fails the test if Netdata or charts.d ever gave up on the plugin or the module.
+func (n *netdata) verifyConnected(plugin string) {
+	n.t.Helper()
+	log := n.log()
+	if got := strings.Count(log, "PLUGINSD["+plugin+"] : connected to "); got != 1 {
+		n.t.Errorf("the plugin was started %d times, want once", got)
+	}
+	for _, complaint := range []string{"Disabling it", "disconnected from", "reports failure"} {
+		if strings.Contains(log, complaint) {
+			n.t.Errorf("Netdata's log has %q", complaint)
+		}
+	}
 }
 
 // get asks the API.
@@ -326,7 +348,7 @@ func (out *secondInstance) stop() {
 	}
 }
 
-// defer puts so many messages into the deferred queue and returns the listing.
+// deferMail puts so many more messages into the deferred queue and returns the listing.
 func (out *secondInstance) deferMail(n int) listing {
 	out.t.Helper()
 	m := mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 5000}
@@ -413,6 +435,16 @@ func TestNetdata(t *testing.T) {
 	})
 	t.Run("alternatives", func(t *testing.T) {
 		n.awaitQueue("one", p.list())
+		points, err := n.points("postfix_one.qemails")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, point := range points {
+			// The spare one would say 0.
+			if point.value != nil && *point.value < 3 {
+				t.Errorf("a value of another alternative: %s", point)
+			}
+		}
 	})
 	t.Run("autodetection_retry", func(t *testing.T) {
 		out.start()
@@ -429,22 +461,27 @@ func TestNetdata(t *testing.T) {
 		}
 	})
 	t.Run("gap", func(t *testing.T) { testNetdataGap(t, n, p, out) })
-
-	for _, complaint := range []string{"Disabling it", "disabled", "Cannot find dimension", "which does not exist"} {
-		if log := n.log(); strings.Contains(log, complaint) {
-			t.Errorf("Netdata's log has %q", complaint)
+	t.Run("debugging", func(t *testing.T) {
+		args := []string{"--check", "-v", "--config-dir", out.dir}
+		if r := runAs(t, netdataUser, emitterProgram, args...); r.exitCode != 0 || r.stdout != "" || r.stderr == "" {
+			t.Errorf("want success and how it was read, got %s", r)
 		}
-	}
+		out.stop()
+		if r := runAs(t, netdataUser, emitterProgram, args...); r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, mailSystemDown) {
+			t.Errorf("want to be told %q, got %s", mailSystemDown, r)
+		}
+	})
+
+	n.verifyConnected("charts.d")
 }
 
 // testNetdataGap stops one of two instances for more updates than charts.d lets fail.
 func testNetdataGap(t *testing.T, n *netdata, p *postfixInstance, out *secondInstance) {
-	const down = "mail system is down"
 	out.stop()
 	stopped := time.Now().Unix()
-	seen := strings.Count(n.log(), down)
+	seen := strings.Count(n.log(), mailSystemDown)
 	waitFor(t, "failures", func() (bool, any) {
-		failures := strings.Count(n.log(), down) - seen
+		failures := strings.Count(n.log(), mailSystemDown) - seen
 		return failures > 12, failures
 	})
 	p.fillQueue(5)
@@ -476,5 +513,280 @@ func testNetdataGap(t *testing.T, n *netdata, p *postfixInstance, out *secondIns
 		if point.second > stopped && point.second < started && point.value == nil {
 			t.Errorf("the other instance has a gap too: %s", point)
 		}
+	}
+}
+
+// TestNetdataDefaults has the configuration of contrib as it is.
+func TestNetdataDefaults(t *testing.T) {
+	needNetdata(t)
+	startPostfix(t)
+	installEmitter(t)
+	n := startNetdataModule(t, configureModule(t))
+	charts := n.awaitChart("postfix_local.qsize")
+	for id, want := range knownCharts("local") {
+		want.UpdateEvery = 10
+		if diff := cmp.Diff(want, charts[id]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+
+	settings := regexp.MustCompile(`(?m)^#(postfix_queue_\w+)(\[\w+\])?=`).FindAllStringSubmatch(configureModule(t), -1)
+	if len(settings) < 10 {
+		t.Errorf("the configuration has few settings: %q", settings)
+	}
+	for _, setting := range settings {
+		r := runAs(t, netdataUser, "bash", "-c", `. "$1" && declare -p "$2"`, "bash", netdataCharts+"/postfix_queue.chart.sh", setting[1])
+		if isArray := strings.HasPrefix(r.stdout, "declare -A"); r.exitCode != 0 || isArray != (setting[2] != "") {
+			t.Errorf("%s is no setting of the module: %s", setting[0], r)
+		}
+	}
+}
+
+// TestNetdataAllInstances has one job for all instances. The charts of one that comes up late are not known yet
+// when its values come.
+func TestNetdataAllInstances(t *testing.T) {
+	needNetdata(t)
+	p := startPostfix(t)
+	out := newSecondInstance(p)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	installEmitter(t)
+	n := startNetdataModule(t, configureModule(t,
+		`postfix_queue_update_every=1`,
+		`postfix_queue_jobs=all`,
+		`postfix_queue_job_options[all]=--all-instances`,
+	))
+	n.awaitQueue("local", p.list())
+	out.start()
+	n.awaitQueue("postfix-out", out.deferMail(2))
+	p.fillQueue(3)
+	n.awaitQueue("local", p.list())
+	n.verifyConnected("charts.d")
+}
+
+// TestNetdataPlugin has Netdata call the emitter itself.
+func TestNetdataPlugin(t *testing.T) {
+	needNetdata(t)
+	p := startPostfix(t)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	installEmitter(t)
+	dir := publicTempDir(t)
+	if err := os.Symlink("/usr/bin/"+emitterProgram, dir+"/postfix_queue.plugin"); err != nil {
+		t.Fatal(err)
+	}
+	n := startNetdata(t, "postfix_queue", dir, nil)
+	charts := n.awaitChart("postfix_local.qsize")
+	for id, want := range knownCharts("local") {
+		if diff := cmp.Diff(want, charts[id]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+	n.awaitQueue("local", p.list())
+	p.fillQueue(4)
+	n.awaitQueue("local", p.list())
+}
+
+// moduleScript does with the module, $1, what charts.d does, with a clock of its own that starts at 0, and an
+// emitter that notes its calls in the file calls, each as its time and arguments. It has what a test adds:
+// settings, and functions that override these.
+const moduleScript = `
+. "$1"
+clock=0
+postfix_queue_seconds() { printf %s "$clock"; }
+postfix_queue_microseconds() { printf %s000000 "$clock"; }
+postfix_queue_command=emitter
+calls=$2
+up() { true; }
+values() { printf '%s\n' 'BEGIN postfix_x.qemails' 'SET emails = 1' END; }
+charts() { printf '%s\n' "CHART postfix_x.qemails '' 't' 'u' 'queue' 'c' 'line' 1 1"; }
+emitter() {
+	echo "$clock $*" >>"$calls"
+	up "$@" || return
+	case "$*" in *charts*) charts || return ;; esac
+	case "$*" in *values*) values ;; esac
+}
+# run_until TIME: charts.d's loop, in which more than 10 failures in a row are the end.
+run_until() {
+	while [ "$clock" -lt "$1" ]; do
+		clock=$((clock + postfix_queue_update_every))
+		postfix_queue_update $argument || echo "postfix_queue_update failed"
+		argument=$((postfix_queue_update_every * 1000000))
+	done
+}
+`
+
+// A moduleRun is what a run of the module left behind.
+type moduleRun struct {
+	output string
+	calls  []moduleCall
+}
+
+// A moduleCall is a call of the emitter.
+type moduleCall struct {
+	second int
+	args   string
+}
+
+// runModule runs a script after moduleScript, as Netdata's user.
+func runModule(t *testing.T, script string) moduleRun {
+	t.Helper()
+	calls := filepath.Join(ownedDir(t, "nobody"), "calls")
+	r := runAs(t, "nobody", "bash", "-c", moduleScript+script, "bash", contribDir(t)+"/netdata/"+filepath.Base(netdataModule), calls)
+	if r.exitCode != 0 || r.stderr != "" {
+		t.Fatal(r)
+	}
+	content, err := os.ReadFile(calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := moduleRun{output: r.stdout}
+	for line := range strings.Lines(string(content)) {
+		second, args, _ := strings.Cut(strings.TrimSpace(line), " ")
+		run.calls = append(run.calls, moduleCall{number(t, second), args})
+	}
+	return run
+}
+
+// What the module calls the emitter for.
+const (
+	toDetect = `--part values .*--priority \d+$`
+	toRead   = `--part (charts,)?values .*--usec`
+)
+
+// seconds are the times of the calls whose arguments match a regular expression.
+func (r moduleRun) seconds(pattern string) []int {
+	matches := regexp.MustCompile(pattern)
+	var seconds []int
+	for _, call := range r.calls {
+		if matches.MatchString(call.args) {
+			seconds = append(seconds, call.second)
+		}
+	}
+	return seconds
+}
+
+// TestNetdataModule looks at what takes too long, or too special an emitter, to be shown in a running Netdata.
+func TestNetdataModule(t *testing.T) {
+	const (
+		values = "BEGIN postfix_x.qemails\nSET emails = 1\nEND\n"
+		chart  = "CHART postfix_x.qemails '' 't' 'u' 'queue' 'c' 'line' 1 1\n"
+	)
+	expect := func(t *testing.T, what string, want, got any) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	const begin = "postfix_queue_check && postfix_queue_create || exit\n"
+
+	t.Run("update_every", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_jobs="often default seldom"
+			postfix_queue_job_update_every=([often]=5 [seldom]=20)
+			`+begin+`run_until 40`)
+		expect(t, "often", []int{5, 10, 15, 20, 25, 30, 35, 40}, r.seconds("--update-every 5 --priority 60000 --usec"))
+		expect(t, "default", []int{5, 10, 20, 30, 40}, r.seconds("--update-every 10 --priority 60000 --usec"))
+		expect(t, "seldom", []int{5, 20, 40}, r.seconds("--update-every 20 --priority 60000 --usec"))
+	})
+	t.Run("priority", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_jobs="local out"
+			postfix_queue_job_priority=([out]=70)
+			`+begin)
+		expect(t, "local", []int{0}, r.seconds("--name local .*--part charts .*--priority 60000$"))
+		expect(t, "out", []int{0}, r.seconds("--name out .*--part charts .*--priority 70$"))
+	})
+	t.Run("time between values", func(t *testing.T) {
+		r := runModule(t, `
+			up() { [ "$clock" != 30 ]; }
+			postfix_queue_penalty=no
+			`+begin+`run_until 50`)
+		var got []string
+		for _, call := range r.calls {
+			if _, usec, found := strings.Cut(call.args, "--usec "); found {
+				got = append(got, usec)
+			}
+		}
+		// None for the first, and none after a failure: Netdata must not take the gap for a late value.
+		expect(t, "microseconds", []string{"0", "10000000", "10000000", "0", "10000000"}, got)
+		expect(t, "output", chart+strings.Repeat(values, 4), r.output)
+	})
+	t.Run("penalty", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_update_every=60
+			`+begin+`
+			up() { [ "$clock" = 9840 ]; }
+			run_until 10320`)
+		var waits []int
+		for i, second := range r.seconds(toRead)[1:] {
+			waits = append(waits, second-r.seconds(toRead)[i])
+		}
+		// A minute and half of one for each failure, but no more than ten, in whole minutes as the module is called
+		// once a minute. At last it works, once, and the penalty begins anew.
+		expect(t, "waits", []int{
+			120, 120, 180, 180, 240, 240, 300, 300, 360, 360, 420, 420, 480, 480, 540, 540, 600, 600,
+			660, 660, 660, 660, 660, 60, 120, 120, 180,
+		}, waits)
+		expect(t, "output", chart+values, r.output)
+	})
+	t.Run("no penalty", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_penalty=no
+			`+begin+`
+			up() { false; }
+			run_until 200`)
+		expect(t, "readings", 20, len(r.seconds(toRead)))
+		expect(t, "output", chart, r.output)
+	})
+	t.Run("autodetection_retry", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_jobs="early once"
+			postfix_queue_autodetection_retry=30
+			postfix_queue_job_autodetection_retry=([once]=0)
+			up() { [ "$clock" -ge 80 ]; }
+			`+begin+`run_until 110`)
+		expect(t, "early", []int{0, 30, 60, 90}, r.seconds("--name early .*"+toDetect))
+		expect(t, "early", []int{90, 100, 110}, r.seconds("--name early .*"+toRead))
+		expect(t, "once", []int{0}, r.seconds("--name once"))
+		expect(t, "output", chart+strings.Repeat(values, 3), r.output)
+	})
+	t.Run("nothing to retry", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_autodetection_retry=0
+			up() { false; }
+			postfix_queue_check || echo "given up"`)
+		expect(t, "output", "given up\n", r.output)
+	})
+	t.Run("alternatives", func(t *testing.T) {
+		r := runModule(t, `
+			postfix_queue_jobs="first second third"
+			postfix_queue_job_name=([first]=x [second]=x [third]=x)
+			postfix_queue_job_options=([first]=1st [second]=2nd [third]=3rd)
+			postfix_queue_autodetection_retry=10
+			# The first one works too late.
+			up() { case "$*" in *1st*) [ "$clock" -ge 30 ] ;; esac; }
+			`+begin+`run_until 60`)
+		expect(t, "first", []int{0}, slices.Compact(r.seconds("1st")))
+		expect(t, "second", []int{0, 10, 20, 30, 40, 50, 60}, slices.Compact(r.seconds("2nd")))
+		expect(t, "third", 0, len(r.seconds("3rd")))
+	})
+	for name, dies := range map[string]string{
+		"killed":      "kill -9 $BASHPID",
+		"failed":      "return 1",
+		"wrong usage": "return 2",
+	} {
+		t.Run("incomplete, "+name, func(t *testing.T) {
+			r := runModule(t, begin+`
+				values() { printf 'BEGIN postfix_x.qemails\nSET ema'; `+dies+`; }
+				run_until 10`)
+			expect(t, "readings", []int{10}, r.seconds(toRead))
+			expect(t, "output", chart, r.output)
+		})
+		t.Run("incomplete charts, "+name, func(t *testing.T) {
+			r := runModule(t, `
+				charts() { printf 'CHART postfix_x.qemails'; `+dies+`; }
+				values() { `+dies+`; }
+				`+begin+`run_until 10`)
+			expect(t, "output", "", r.output)
+		})
 	}
 }

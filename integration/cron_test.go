@@ -1,0 +1,145 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	cronProgram = "/usr/sbin/cron"
+	cronTable   = "../contrib/cron/postfix-queue-monitor"
+)
+
+// startCron starts a cron that has these files in /etc/cron.d, by their names, and nothing else to do. It
+// returns a function that returns what cron has mailed so far.
+func startCron(t testing.TB, tables map[string]string) (mailed func() string) {
+	t.Helper()
+	dir := publicTempDir(t)
+	for name, content := range tables {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind(t, dir, "/etc/cron.d")
+	bind(t, "/dev/null", "/etc/crontab")
+	bind(t, publicTempDir(t), "/var/spool/cron/crontabs")
+	bind(t, publicTempDir(t), "/run")
+
+	mails := publicTempDir(t)
+	if err := os.Chmod(mails, 0o777); err != nil { // cron mails as the user of the job
+		t.Fatal(err)
+	}
+	mailer := filepath.Join(publicTempDir(t), "sendmail")
+	if err := os.WriteFile(mailer, []byte("#!/bin/sh\ncat >\"$(mktemp "+mails+"/XXXXXX)\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, mailer, "/usr/sbin/sendmail")
+	startDaemon(t, command{}, cronProgram, "-f")
+	return func() string {
+		files, err := filepath.Glob(mails + "/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all strings.Builder
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(content)
+		}
+		return all.String()
+	}
+}
+
+// newStatsDReceiver is a receiver at the port that is StatsD's own.
+func newStatsDReceiver(t testing.TB) *udpReceiver {
+	t.Helper()
+	const port = 8125
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+		t.Fatal(err)
+	}
+	return &udpReceiver{t, fd, port}
+}
+
+// TestCron has the real cron run the jobs of contrib, and the first of them also for an instance that is down.
+// It takes up to a minute: that is how often cron looks.
+func TestCron(t *testing.T) {
+	needFiles(t, "cron", cronProgram, "/etc/cron.d", "/etc/crontab", "/var/spool/cron/crontabs")
+	content, err := os.ReadFile(cronTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startPostfix(t)
+	down := newSecondInstance(p)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.fillQueue(6)
+	installEmitter(t)
+	gauges, silence := newStatsDReceiver(t), newUDPReceiver(t)
+
+	// changed is the table with each of some texts, of which it has one, changed to another.
+	changed := func(texts ...string) string {
+		t.Helper()
+		for i := 0; i < len(texts); i += 2 {
+			if strings.Count(string(content), texts[i]) != 1 {
+				t.Fatalf("%s does not have %q once", cronTable, texts[i])
+			}
+		}
+		return strings.NewReplacer(texts...).Replace(string(content))
+	}
+	snapshot := filepath.Join(ownedDir(t, "postfix"), "snapshot.json")
+	mailed := startCron(t, map[string]string{
+		filepath.Base(cronTable): string(content),
+		"down": changed("emit --format statsd", "emit --config-dir "+down.dir+" --format statsd",
+			"STATSD_PORT=8125", fmt.Sprint("STATSD_PORT=", silence.port)),
+		"snapshot": changed("\n* * * * * nobody", "\n#", "\n#* * * * * postfix", "\n* * * * * postfix",
+			"/run/postfix-queue/snapshot.json", snapshot),
+	})
+	waitFor(t, "the mail about the instance that is down", func() (bool, any) {
+		return strings.Contains(mailed(), mailSystemDown), mailed()
+	})
+	// The other jobs were started in the same minute.
+	waitFor(t, "the snapshot", func() (bool, any) { _, err := os.Stat(snapshot); return err == nil, err })
+	var datagrams []string
+	waitFor(t, "the gauges", func() (bool, any) {
+		datagrams = append(datagrams, gauges.received()...)
+		return len(datagrams) > 0, mailed()
+	})
+	t.Run("gauges", func(t *testing.T) {
+		got := parseGauges(t, strings.Join(datagrams, ""))
+		want := p.list().metrics(queueNames)
+		if !containsAll(got, want) {
+			t.Errorf("gauges are %v, want %v", got, want)
+		}
+	})
+	t.Run("mail", func(t *testing.T) {
+		all := mailed()
+		for _, want := range []string{"\nTo: root\n", "Subject: Cron <nobody@", "postfix_queue_emit: ", mailSystemDown} {
+			if !strings.Contains(all, want) {
+				t.Errorf("no %q in what was mailed:\n%s", want, all)
+			}
+		}
+		if got := strings.Count(all, "Subject: "); got != 1 {
+			t.Errorf("there are %d mails, want the one about the instance that is down:\n%s", got, all)
+		}
+		silence.verifySilence()
+	})
+	t.Run("snapshot", func(t *testing.T) {
+		got := nobody.gauges(t, "--input", snapshot)
+		if want := p.list().metrics(queueNames); !containsAll(got, want) {
+			t.Errorf("gauges are %v, want %v", got, want)
+		}
+	})
+}
