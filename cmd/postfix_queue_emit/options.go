@@ -62,7 +62,7 @@ func (o *options) check() error {
 		return errors.New("--usec must not be negative")
 	case o.Priority < 0:
 		return errors.New("--priority must not be negative")
-	case o.Name != "" && len(o.ConfigDirs) > 1:
+	case o.Name != "" && (o.AllInstances || len(o.ConfigDirs) > 1):
 		return errors.New("--name names one instance, and several are to be read")
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
