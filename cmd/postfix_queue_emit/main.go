@@ -77,9 +77,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitUsage
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
-	defer cancel()
-	readings := opts.read(ctx, stdin)
+	reading, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
+	readings := opts.read(reading, stdin)
+	cancel()
 	for _, r := range readings {
 		if err := failure(r, time.Duration(opts.Timeout)); err != nil {
 			if len(readings) > 1 {
@@ -97,17 +97,23 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if opts.Check {
 		return exitCode
 	}
-	document := format(readings, opts.emitOptions())
-	if len(document) == 0 && exitCode == exitDone {
-		complain(errors.New("none of the metrics that are asked for is known from this source"))
-		return exitFailed
+	if err := opts.checkKnown(readings); err != nil {
+		complain(err)
+		exitCode = exitFailed
 	}
-	if err := opts.deliver(ctx, stdout, target, document); err != nil {
+	document := format(readings, opts.emitOptions(len(readings) > 1))
+	// Reading may have used up its time, and for others that is no reason.
+	delivery, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	if err := opts.deliver(delivery, stdout, target, document); err != nil {
 		complain(err)
 		return exitFailed
 	}
 	return exitCode
 }
+
+// deliveryTimeout is for a receiver that is not there.
+const deliveryTimeout = 2 * time.Second
 
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	readings := source.ReadAll(ctx, source.Request{
@@ -134,7 +140,7 @@ func failure(r queue.Reading, timeout time.Duration) error {
 		return nil
 	case r.Summary != nil && r.Summary.Down != "":
 		return &source.DownError{Reason: r.Summary.Down}
-	case errors.Is(r.Err, context.DeadlineExceeded):
+	case r.Summary != nil && errors.Is(r.Err, context.DeadlineExceeded):
 		return fmt.Errorf("the queue could not be read within %s; raise --timeout", timeout)
 	default:
 		return r.Err

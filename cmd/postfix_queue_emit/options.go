@@ -94,11 +94,35 @@ func (o *options) selected() []queue.Metric {
 	})
 }
 
-func (o *options) emitOptions() emit.Options {
+// checkKnown returns an error if a metric that is asked for is known from none
+// of the complete readings: a name that stands for itself, or all of them.
+func (o *options) checkKnown(readings []queue.Reading) error {
+	complete := slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
+	if len(complete) == 0 || o.Format == "json" {
+		return nil
+	}
+	anyKnown := false
+	for _, m := range o.selected() {
+		known := slices.ContainsFunc(complete, func(r queue.Reading) bool {
+			_, ok := m.Value(r.Summary)
+			return ok
+		})
+		if !known && slices.Contains(o.Metrics, pattern(m.Name)) {
+			return fmt.Errorf("%s is not known from this source", m.Name)
+		}
+		anyKnown = anyKnown || known
+	}
+	if !anyKnown {
+		return errors.New("none of the metrics that are asked for is known from this source")
+	}
+	return nil
+}
+
+func (o *options) emitOptions(several bool) emit.Options {
 	return emit.Options{
 		Metrics: o.selected(),
 		Now:     time.Now(),
-		Named:   o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 1,
+		Named:   o.Name != "" || o.AllInstances || several,
 		Prefix:  o.Prefix,
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,

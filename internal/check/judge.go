@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,8 @@ func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
 // judgeComplete applies the rules to a complete reading of a running system.
 func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 	var v verdict
-	var findings []finding
+	// A snapshot may have been written of some queues only.
+	findings := unanswerable(s, warn, crit)
 	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
 		warnRange, warned := warn.For(m.Name)
 		critRange, crited := crit.For(m.Name)
@@ -143,6 +145,17 @@ func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 	return v
 }
 
+// unanswerable returns a finding for each level that has a range for what was
+// not looked at.
+func unanswerable(s *queue.Summary, levels ...thresholds.Rules) (findings []finding) {
+	for _, rules := range levels {
+		if err := rules.CheckFilter(s.Filter); err != nil {
+			findings = append(findings, finding{Unknown, err.Error()})
+		}
+	}
+	return findings
+}
+
 // wayOut is for those whose queue is too long for an answer in time.
 const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"
 
@@ -160,8 +173,8 @@ func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 		text := fmt.Sprintf("none of the first %d emails is among those that count, %s%s%s", s.Visited, stopped, wayOut, circumstances(s))
 		return verdict{state: Unknown, text: text}
 	}
-	var findings []finding
-	criticalOpen := false
+	findings := unanswerable(s, warn, crit)
+	criticalOpen := crit.CheckFilter(s.Filter) != nil
 	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
 		warnRange, warned := warn.For(m.Name)
 		critRange, crited := crit.For(m.Name)
@@ -255,5 +268,5 @@ func sumUp(findings []finding) (State, string) {
 }
 
 func roundedSeconds(d time.Duration) string {
-	return fmt.Sprintf("%.3g s", d.Seconds())
+	return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 }

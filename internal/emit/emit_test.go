@@ -31,7 +31,7 @@ func readings() []queue.Reading {
 		{
 			Instance: queue.Instance{Name: "local"},
 			Summary: &queue.Summary{
-				Taken: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
+				Taken: now, AsOf: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
 				Queues: map[queue.Name]*queue.Tally{
 					queue.Active: tally(2, 2048, 0, 90*time.Second), queue.Deferred: tally(40, 35000000, 1, 5*time.Hour),
 					queue.Hold: tally(3, 125249, 0, 76*time.Hour), queue.Incoming: {}, queue.Maildrop: {},
@@ -41,7 +41,7 @@ func readings() []queue.Reading {
 		{ // a text listing, of an instance with a hostile name
 			Instance: queue.Instance{Name: "mx.1 '|\n"},
 			Summary: &queue.Summary{
-				Taken: now, Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
+				Taken: now, AsOf: now, Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
 				Queues: map[queue.Name]*queue.Tally{queue.Active: {}, queue.Hold: {Messages: 1, SizeBytes: math.MaxInt64}},
 				Facts:  queue.Facts{Blind: []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}, Timeless: true},
 			},
@@ -207,9 +207,9 @@ func decodeNetdata(t *testing.T, document string) map[string]string {
 
 func failures() []queue.Reading {
 	return []queue.Reading{
-		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "nobody listens"}}},
+		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nobody listens"}}},
 		{Instance: queue.Instance{Name: "denied"}, Err: errors.New("access denied")},
-		{Instance: queue.Instance{Name: "slow"}, Summary: &queue.Summary{Taken: now, Partial: true, Total: queue.Tally{Messages: 3}}, Err: errors.New("too slow")},
+		{Instance: queue.Instance{Name: "slow"}, Summary: &queue.Summary{Taken: now, AsOf: now, Partial: true, Total: queue.Tally{Messages: 3}}, Err: errors.New("too slow")},
 	}
 }
 

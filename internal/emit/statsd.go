@@ -12,7 +12,7 @@ import (
 // seconds. The format is that of etsy/statsd, docs/metric_types.md.
 //
 // Servers repeat a gauge for ever: last_success, in seconds since 1970, tells
-// how old the others are.
+// when the others were true.
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
@@ -25,7 +25,7 @@ func statsd(readings []queue.Reading, o Options) []byte {
 				fmt.Fprintf(&b, "%s%s:%d|g\n", prefix, m.Name, value)
 			}
 		}
-		fmt.Fprintf(&b, "%slast_success:%d|g\n", prefix, o.Now.Unix())
+		fmt.Fprintf(&b, "%slast_success:%d|g\n", prefix, r.Summary.AsOf.Unix())
 	}
 	return []byte(b.String())
 }

@@ -70,6 +70,15 @@ type File string
 
 // Send writes the file, with mode 0644.
 func (path File) Send(_ context.Context, document []byte) (err error) {
+	// Neither a link nor a device, such as /dev/null, is to become a file.
+	switch info, err := os.Stat(string(path)); {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("cannot write %s: it is no regular file; standard output is -", path)
+	case err == nil:
+		if resolved, err := filepath.EvalSymlinks(string(path)); err == nil {
+			path = File(resolved)
+		}
+	}
 	// In the same directory, for the rename; hidden from those who take every
 	// file of a certain ending.
 	f, err := os.CreateTemp(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-*")

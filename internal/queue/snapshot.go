@@ -46,10 +46,14 @@ type snapshotTally struct {
 }
 
 // WriteSnapshot writes readings as a snapshot. A reading that was cut short, or
-// that failed, is in it with its error and without numbers.
-func WriteSnapshot(w io.Writer, readings []Reading, taken time.Time) error {
-	doc := snapshot{Format: SnapshotFormat, Version: SnapshotVersion, Taken: taken.Unix()}
+// that failed, is in it with its error and without numbers. It is as old as its
+// oldest numbers.
+func WriteSnapshot(w io.Writer, readings []Reading, now time.Time) error {
+	doc := snapshot{Format: SnapshotFormat, Version: SnapshotVersion, Taken: now.Unix()}
 	for _, r := range readings {
+		if s := r.Summary; s != nil && !s.AsOf.IsZero() {
+			doc.Taken = min(doc.Taken, s.AsOf.Unix())
+		}
 		doc.Instances = append(doc.Instances, toSnapshot(r))
 	}
 	encoder := json.NewEncoder(w)
@@ -108,7 +112,7 @@ func ReadSnapshot(r io.Reader, now time.Time) (readings []Reading, taken time.Ti
 		return nil, taken, fmt.Errorf("%w (version %d)", ErrForeignSnapshot, doc.Version)
 	}
 	for _, i := range doc.Instances {
-		reading, ok := i.reading(now)
+		reading, ok := i.reading(now, time.Unix(doc.Taken, 0))
 		if !ok {
 			return nil, taken, fmt.Errorf("%w (instance %s)", ErrForeignSnapshot, i.Name)
 		}
@@ -127,10 +131,10 @@ func foreign(err error) error {
 	return err
 }
 
-func (i snapshotInstance) reading(now time.Time) (r Reading, ok bool) {
+func (i snapshotInstance) reading(now, taken time.Time) (r Reading, ok bool) {
 	r.Instance = Instance{Name: i.Name, ConfigDir: i.ConfigDir}
 	s := &Summary{
-		Taken: now, Source: i.Source, Filter: Filter{Queues: i.Queues}, Queues: map[Name]*Tally{},
+		Taken: now, AsOf: taken, Source: i.Source, Filter: Filter{Queues: i.Queues}, Queues: map[Name]*Tally{},
 		Facts: Facts{Down: i.Down, Unreadable: i.Unreadable, Corrupt: i.Corrupt, Timeless: i.Timeless},
 	}
 	r.Summary = s

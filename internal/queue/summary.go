@@ -12,6 +12,7 @@ import (
 // Summary is the queue in numbers. It is plain data.
 type Summary struct {
 	Taken   time.Time // when the reading began: ages are counted up to here
+	AsOf    time.Time // when the numbers were true: Taken, or when what was read was written
 	Source  string
 	Partial bool  // the reading was cut short: every number is a lower bound
 	Visited int64 // messages that were read, those that Filter keeps out included
@@ -85,8 +86,10 @@ func (e *BlindError) Error() string {
 // through. The Summary is never nil; where the error is not nil it holds what
 // was read until then and is Partial.
 func Summarize(ctx context.Context, source Source, filter Filter) (*Summary, error) {
+	now := time.Now()
 	s := &Summary{
-		Taken:  time.Now(),
+		Taken:  now,
+		AsOf:   now,
 		Source: source.Name(),
 		Filter: filter,
 		Queues: map[Name]*Tally{},

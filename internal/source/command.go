@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // command is a program of Postfix with its arguments.
@@ -71,15 +73,27 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	if err != nil {
 		cancel(err)
 	}
+	// What it has left behind in its group, if anything, ends with it: while it
+	// has not been waited for, no other group can have the number.
+	awaitEnd(cmd.Process.Pid)
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
 		err = waitErr
 	}
-	// What it has left behind in its group, if anything, ends with it.
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return diagnostics.String(), err
+}
+
+// awaitEnd returns when a child has ended, and leaves it to be waited for.
+func awaitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // gatherer reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and
@@ -152,7 +166,10 @@ func locate(ctx context.Context, dirs []string, program string) (string, error) 
 	}
 	notFound := &NotFoundError{Program: program, Dirs: dirs}
 	if program == "postconf" {
-		return exec.LookPath(program)
+		if path, err := exec.LookPath(program); err == nil {
+			return path, nil
+		}
+		return "", notFound
 	}
 	postconf, err := locate(ctx, dirs, "postconf")
 	if err != nil {

@@ -142,7 +142,7 @@ func (e *SpoolAccessError) Error() string {
 type ShowqAccessError struct{ Path string }
 
 func (e *ShowqAccessError) Error() string {
-	return fmt.Sprintf("this user may not connect to %s: only root and the mail owner may; use --source postqueue", e.Path)
+	return fmt.Sprintf("this user may not connect to %s: only root, the mail owner and its group may; use --source postqueue", e.Path)
 }
 
 // NoQueueDirError says that a directory is no queue directory of Postfix.

@@ -66,6 +66,9 @@ func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading
 	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, filter)
 	reading.Instance.Name = LocalName
 	reading.Took = time.Since(began)
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		reading.Summary.AsOf = info.ModTime()
+	}
 	return []queue.Reading{reading}, nil
 }
 

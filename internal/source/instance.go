@@ -72,7 +72,7 @@ const stuckAfter = time.Second
 
 // inTime returns what read returns, or an error: if read panics, and if it does
 // not return although ctx has ended. It then hangs in the kernel, as on a dead
-// disk, where nothing can end it but the end of the program.
+// disk, where nothing but the end of the program can end it.
 func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -96,7 +96,7 @@ func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 		return a.value, a.err
 	case <-time.After(stuckAfter):
 		var none T
-		return none, fmt.Errorf("reading the queue hangs in the kernel (%w); look for trouble with the disk in the kernel's log", context.Cause(ctx))
+		return none, fmt.Errorf("reading the queue did not end in time (%w); the disk may hang: look into the kernel's log", context.Cause(ctx))
 	}
 }
 

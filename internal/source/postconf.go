@@ -34,13 +34,14 @@ func (p postfix) command(ctx context.Context, program string, args ...string) (c
 	return command{path, args}, nil
 }
 
-// settings returns the values of parameters of main.cf.
+// settings returns the values of parameters of main.cf, as many as there are
+// parameters, be they empty because of an error.
 func (p postfix) settings(ctx context.Context, parameters ...string) ([]string, error) {
 	c, err := p.command(ctx, "postconf", append([]string{"-xh"}, parameters...)...)
-	if err != nil {
-		return nil, err
+	var values []string
+	if err == nil {
+		values, err = c.output(ctx)
 	}
-	values, err := c.output(ctx)
 	for len(values) < len(parameters) {
 		values = append(values, "")
 	}

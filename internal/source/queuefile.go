@@ -36,14 +36,21 @@ type envelopeRules struct {
 	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop
 	// it is from an earlier life of the message; see sizeRecordCounts.
 	sizeCounts func() bool
+	// stopped reports whether the reading is to end; nil: it goes on.
+	stopped func() bool
 	// readAll: the count of recipients in the SIZE record is not believed.
 	// Anybody may write into maildrop.
 	readAll bool
 }
 
-// maxRecord is the longest record whose data are looked at. Postfix writes
-// none of more than 2 KiB.
-const maxRecord = 64 << 10
+// Limits of what is believed of a queue file, for in maildrop anybody may have
+// made it.
+const (
+	maxRecord     = 64 << 10  // longer ones are passed over; Postfix writes 2 KiB
+	maxEnvelope   = 256 << 20 // bytes that are looked at, in all
+	maxJumps      = 1024      // pointers that are followed; a milter makes a few
+	maxRecipients = 1 << 18   // more are not counted
+)
 
 // readEnvelope fills in what the envelope of a queue file says, as showq.c
 // reads it: arrival time, size, sender and the recipients that are left. It
@@ -56,12 +63,16 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	var (
 		hasTime, hasSize, hasSender bool
 		recipients, recipientsTold  int64
+		met                         int // records
 	)
 	// Each record is met once, unless pointers go round in circles.
-	budget := 2*f.sizeBytes + windowSize
+	budget, jumps := min(2*f.sizeBytes, maxEnvelope)+windowSize, 0
 	for offset := int64(0); ; {
 		kind, data, next, err := w.record(offset)
-		if budget -= next - offset; err != nil || budget < 0 {
+		if budget -= next - offset; err != nil || budget < 0 || kind == 0 {
+			return hasSender
+		}
+		if met++; met%1024 == 0 && rules.stopped != nil && rules.stopped() {
 			return hasSender
 		}
 		offset = next
@@ -90,8 +101,9 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 			if !hasSender {
 				return false
 			}
-			recipients++
-			m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(text)})
+			if recipients++; len(m.Recipients) < maxRecipients {
+				m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(text)})
+			}
 		case recordDone:
 			recipients++
 		case recordPointer:
@@ -101,6 +113,9 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 			}
 			if target > 0 { // 0 is a place holder
 				offset = target
+				if jumps++; jumps > maxJumps {
+					return hasSender
+				}
 			}
 		case recordMessage:
 			if hasSender && hasSize && recipientsTold > 0 && recipients >= recipientsTold && !rules.readAll {

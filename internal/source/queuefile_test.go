@@ -3,6 +3,8 @@ package source
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +155,38 @@ func TestReadEnvelopeEndsLoops(t *testing.T) {
 	m, ok := read(file, envelopeRules{})
 	if !ok || len(m.Recipients) < 2 || len(m.Recipients) > windowSize {
 		t.Errorf("%v, %d recipients", ok, len(m.Recipients))
+	}
+}
+
+// A file that is nearly all hole is looked at no longer than another.
+func TestReadEnvelopeOfASparseFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sparse")
+	if err := os.WriteFile(path, []byte(rec('T', "7 0")+rec('S', "a")+rec('R', "b")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1 << 36
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var w recordWindow
+	var m queue.Message
+	if ok := w.readEnvelope(queueFile{f, size, time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || addresses(m) != "b" {
+		t.Errorf("%v, %+v", ok, m)
+	}
+}
+
+func TestReadEnvelopeStops(t *testing.T) {
+	file := rec('S', "a") + strings.Repeat(rec('R', "b"), 5000)
+	var w recordWindow
+	var m queue.Message
+	w.readEnvelope(queueFile{strings.NewReader(file), int64(len(file)), time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
+	if len(m.Recipients) == 0 || len(m.Recipients) > 2000 {
+		t.Errorf("%d recipients", len(m.Recipients))
 	}
 }
 

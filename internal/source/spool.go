@@ -37,7 +37,8 @@ const spoolWorkers = 4
 // Read reads every queue. Files that vanish meanwhile have been delivered, and
 // those that are not ready, not regular or no message are passed over.
 func (s *Spool) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
-	facts := queue.Facts{Detail: s.QueueDir}
+	// First, for a queue may be long because of it.
+	facts := queue.Facts{Detail: s.QueueDir, Down: qmgrDown(ctx, s.QueueDir)}
 	// The workers wait in the kernel, where each needs a processor.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(min(spoolWorkers, runtime.NumCPU())))
 
@@ -52,14 +53,13 @@ func (s *Spool) Read(ctx context.Context, visit func(*queue.Message)) (queue.Fac
 		return facts, err
 	}
 	facts.Corrupt = &corrupt
-	facts.Down = qmgrDown(ctx, s.QueueDir)
 	return facts, nil
 }
 
 func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queue.Message)) error {
 	walk := newQueueWalk(filepath.Join(s.QueueDir, string(name)), name != queue.Maildrop)
 	defer walk.close()
-	rules := envelopeRules{}
+	rules := envelopeRules{stopped: func() bool { return ctx.Err() != nil }}
 	if name == queue.Maildrop {
 		rules.readAll = true
 		rules.sizeCounts = sync.OnceValue(func() bool { return s.MailVersion != nil && sizeRecordCounts(s.MailVersion()) })
@@ -134,6 +134,8 @@ func (r *messageReader) read(dir int, id string) (ok bool, err error) {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return false, nil // delivered meanwhile; a link; a socket, or a device that is not there
+	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
+		return false, nil // its owner holds a lease on it
 	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir, id)):
 		return false, nil // showq cannot open it either, or does not try
 	case err != nil:
@@ -249,6 +251,9 @@ func (w *queueWalk) each(ctx context.Context, do func(dir int, id string) error)
 		for _, name := range names {
 			if !isQueueFileName(name) || (w.hashed && len(name) == 1) {
 				continue
+			}
+			if ctx.Err() != nil {
+				break
 			}
 			if err := do(fd, name); err != nil {
 				w.fail(fmt.Errorf("cannot read %s: %w", filepath.Join(dir.path, name), err))
