@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	}
 	if err := opts.checkKnown(readings); err != nil {
 		complain(err)
-		exitCode = exitFailed
+		return exitFailed
 	}
 	document := format(readings, opts.emitOptions(len(readings) > 1))
 	// Reading may have used up its time, and for others that is no reason.

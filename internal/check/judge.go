@@ -173,8 +173,8 @@ func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 		text := fmt.Sprintf("none of the first %d emails is among those that count, %s%s%s", s.Visited, stopped, wayOut, circumstances(s))
 		return verdict{state: Unknown, text: text}
 	}
-	findings := unanswerable(s, warn, crit)
-	criticalOpen := crit.CheckFilter(s.Filter) != nil
+	var findings []finding
+	criticalOpen := false
 	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
 		warnRange, warned := warn.For(m.Name)
 		critRange, crited := crit.For(m.Name)
