@@ -16,6 +16,7 @@ import (
 
 	"example.org/postfix-queue-monitor/internal/check"
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/source"
 	"example.org/postfix-queue-monitor/internal/thresholds"
 )
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (
 		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", version, version)
 		return int(check.Unknown)
 	case err == nil:
-		err = cmp.Or(opts.Warning.CheckFilter(opts.Queues.Filter()), opts.Critical.CheckFilter(opts.Queues.Filter()))
+		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()))
 	}
 	if err != nil {
 		return check.Failed(err).Write(stdout)
@@ -77,12 +78,17 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (
 		Stdin:        stdin,
 		MaxAge:       time.Duration(opts.MaxAge),
 		AllowEmpty:   opts.AllowEmpty,
-		Filter:       opts.Queues.Filter(),
+		Query: queue.Query{
+			Filter:    opts.Filter(),
+			Reasons:   opts.CountReasons || opts.Warning.NameReasons() || opts.Critical.NameReasons(),
+			Breakdown: opts.Verbose >= check.DetailBreakdown,
+		},
 	})
 	return check.Judge(readings, check.Options{
-		Warn:   opts.Warning,
-		Crit:   opts.Critical,
-		Detail: int(opts.Verbose),
-		Named:  opts.AllInstances || len(opts.ConfigDirs) > 1,
+		Warn:    opts.Warning,
+		Crit:    opts.Critical,
+		Reasons: opts.CountReasons,
+		Detail:  int(opts.Verbose),
+		Named:   opts.AllInstances || len(opts.ConfigDirs) > 1,
 	}).Write(stdout)
 }

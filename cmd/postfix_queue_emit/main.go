@@ -125,7 +125,7 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 		Stdin:        stdin,
 		MaxAge:       time.Duration(o.MaxAge),
 		AllowEmpty:   o.AllowEmpty,
-		Filter:       o.Queues.Filter(),
+		Query:        queue.Query{Filter: o.Filter(), Reasons: o.countsReasons(), Breakdown: o.Breakdown},
 	})
 	if o.Name != "" && len(readings) == 1 {
 		readings[0].Instance.Name = o.Name

@@ -25,6 +25,7 @@ type options struct {
 	Priority    int        `arg:"--priority"`
 	Check       bool       `arg:"--check"`
 	DryRun      bool       `arg:"--dry-run"`
+	Breakdown   bool       `arg:"--breakdown"`
 	cli.Common
 }
 
@@ -64,6 +65,8 @@ func (o *options) check() error {
 		return errors.New("--priority must not be negative")
 	case o.Name != "" && (o.AllInstances || len(o.ConfigDirs) > 1):
 		return errors.New("--name names one instance, and several are to be read")
+	case o.Breakdown && o.Format != "json":
+		return errors.New("--breakdown goes with --format json: domains are no metrics")
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
 	case !isStatsdName(o.Prefix):
@@ -83,8 +86,8 @@ func isStatsdName(text string) bool {
 
 // selected returns the metrics that are to be emitted.
 func (o *options) selected() []queue.Metric {
-	metrics := queue.Select(o.Queues.Filter(), func(m queue.Metric) bool {
-		return slices.Contains(o.Metrics, pattern(m.Name))
+	metrics := queue.Select(o.Filter(), func(m queue.Metric) bool {
+		return o.CountReasons && m.By == queue.ByReason || slices.Contains(o.Metrics, pattern(m.Name))
 	})
 	if o.Metrics == nil {
 		return metrics
@@ -92,6 +95,11 @@ func (o *options) selected() []queue.Metric {
 	return slices.DeleteFunc(metrics, func(m queue.Metric) bool {
 		return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
 	})
+}
+
+// countsReasons reports whether the reasons of deferred mail are to be read.
+func (o *options) countsReasons() bool {
+	return o.CountReasons || slices.ContainsFunc(o.selected(), func(m queue.Metric) bool { return m.By == queue.ByReason })
 }
 
 // checkKnown returns an error if a metric that is asked for is known from none

@@ -24,6 +24,9 @@ func detailLines(r queue.Reading, named bool, detail int) []string {
 	if s.Down != "" {
 		lines = append(lines, "down: "+s.Down)
 	}
+	if detail >= DetailBreakdown {
+		lines = append(lines, breakdownLines(s)...)
+	}
 	if detail >= DetailSource {
 		lines = append(lines, fmt.Sprintf("source %s: %s, %.3f s", s.Source, s.Detail, r.Took.Seconds()))
 		for _, a := range r.PassedOver {

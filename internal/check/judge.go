@@ -16,17 +16,24 @@ import (
 
 // Levels of detail: how often -v was given.
 const (
-	DetailQueues = 1 // the table of queues
-	DetailSource = 3 // how the answer was found
+	DetailQueues    = 1 // the table of queues
+	DetailBreakdown = 2 // which domains, and why
+	DetailSource    = 3 // how the answer was found
 )
 
 // Options say how readings are judged.
 type Options struct {
 	Warn, Crit thresholds.Rules
+	Reasons    bool // show the metrics of deferral reasons, thresholds or not
 	Detail     int
 	// Named makes the name of the instance a part of labels, as with several
 	// instances, even where there is only one.
 	Named bool
+}
+
+// askFor reports whether a metric that is shown on demand is to be shown.
+func (o Options) askFor(m queue.Metric) bool {
+	return o.Reasons && m.By == queue.ByReason || o.Warn.Name(m) || o.Crit.Name(m)
 }
 
 // Judge compares the readings of one or more instances with the rules.
@@ -35,7 +42,7 @@ func Judge(readings []queue.Reading, o Options) Result {
 	var result Result
 	verdicts := make([]verdict, len(readings))
 	for i, reading := range readings {
-		v := judgeOne(reading, o.Warn, o.Crit)
+		v := judgeOne(reading, o)
 		if named {
 			prefix := reading.Instance.Label() + "_"
 			for j := range v.perf {
@@ -85,16 +92,16 @@ type verdict struct {
 	perf  []Perf
 }
 
-func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
+func judgeOne(r queue.Reading, o Options) verdict {
 	switch {
 	case r.Summary == nil:
 		return verdict{state: Unknown, text: r.Err.Error()}
 	case r.Summary.Down != "":
 		return verdict{state: Critical, text: downText(r)}
 	case r.Err == nil:
-		return judgeComplete(r.Summary, warn, crit)
+		return judgeComplete(r.Summary, o)
 	case errors.Is(r.Err, context.DeadlineExceeded):
-		return judgeLowerBound(r, warn, crit)
+		return judgeLowerBound(r, o)
 	case r.Summary.Total.Messages > r.Summary.Unreadable:
 		text := fmt.Sprintf("%v; at least %s", r.Err, describe(emails(), r.Summary.Total.Messages))
 		return verdict{state: Unknown, text: text}
@@ -104,13 +111,13 @@ func judgeOne(r queue.Reading, warn, crit thresholds.Rules) verdict {
 }
 
 // judgeComplete applies the rules to a complete reading of a running system.
-func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
+func judgeComplete(s *queue.Summary, o Options) verdict {
 	var v verdict
 	// A snapshot may have been written of some queues only.
-	findings := unanswerable(s, warn, crit)
-	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
-		warnRange, warned := warn.For(m.Name)
-		critRange, crited := crit.For(m.Name)
+	findings := unanswerable(s, o.Warn, o.Crit)
+	for _, m := range queue.Select(s.Filter, o.askFor) {
+		warnRange, warned := o.Warn.For(m.Name)
+		critRange, crited := o.Crit.For(m.Name)
 		value, known := m.Value(s)
 		if !known {
 			if warned || crited {
@@ -139,7 +146,7 @@ func judgeComplete(s *queue.Summary, warn, crit thresholds.Rules) verdict {
 	}
 	v.state, v.text = sumUp(findings)
 	if s.Total.Messages == 0 && v.state == OK {
-		v.text = "queue is empty"
+		v.text = emptyText(s)
 	}
 	v.text += circumstances(s)
 	return v
@@ -163,7 +170,7 @@ const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queu
 // number is a lower bound: a range is broken only if that number and every
 // larger one breaks it, and no critical range may be left open before a
 // WARNING is certain.
-func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
+func judgeLowerBound(r queue.Reading, o Options) verdict {
 	s := r.Summary
 	stopped := fmt.Sprintf("listing stopped after %s", roundedSeconds(r.Took))
 	switch {
@@ -175,9 +182,9 @@ func judgeLowerBound(r queue.Reading, warn, crit thresholds.Rules) verdict {
 	}
 	var findings []finding
 	criticalOpen := false
-	for _, m := range queue.Select(s.Filter, func(m queue.Metric) bool { return warn.Name(m) || crit.Name(m) }) {
-		warnRange, warned := warn.For(m.Name)
-		critRange, crited := crit.For(m.Name)
+	for _, m := range queue.Select(s.Filter, o.askFor) {
+		warnRange, warned := o.Warn.For(m.Name)
+		critRange, crited := o.Crit.For(m.Name)
 		value, known := m.Value(s)
 		if !known {
 			criticalOpen = criticalOpen || crited
@@ -217,7 +224,7 @@ func downText(r queue.Reading) string {
 		}
 		return fmt.Sprintf("%s, and the queue could not be read (%v); start it: postfix start", down, r.Err)
 	case s.Total.Messages == 0:
-		return down + ", queue is empty" + circumstances(s) + "; start it: postfix start"
+		return down + ", " + emptyText(s) + circumstances(s) + "; start it: postfix start"
 	}
 	var waiting []string
 	for _, m := range queue.Metrics() {
@@ -230,6 +237,15 @@ func downText(r queue.Reading) string {
 		waiting[0] = "at least " + waiting[0]
 	}
 	return down + ", " + strings.Join(waiting, ", ") + circumstances(s) + "; start it: postfix start"
+}
+
+// emptyText says that there is no mail. That what a filter lets through is
+// nothing does not make the queue empty.
+func emptyText(s *queue.Summary) string {
+	if s.Filter.IsZero() {
+		return "queue is empty"
+	}
+	return "no emails"
 }
 
 // circumstances are what must be known to understand the numbers.

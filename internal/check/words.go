@@ -36,6 +36,8 @@ func phrase(m queue.Metric, number string, value int64) string {
 		return number + " email"
 	case m.Family == queue.FamilyEmails && m.By == "":
 		return number + " emails"
+	case m.Family == queue.FamilyEmails && m.By == queue.ByReason:
+		return number + " deferred: " + queue.Category(m.Of).Title()
 	case m.Family == queue.FamilyEmails:
 		return number + " " + m.Of
 	case m.Family == queue.FamilySize && m.By == "":

@@ -23,18 +23,23 @@ var (
 
 // Common are the options of both programs.
 type Common struct {
-	ConfigDirs   Directories `arg:"-d,--config-dir"`
-	AllInstances bool        `arg:"-a,--all-instances"`
-	Source       string      `arg:"--source"`
-	QueueDir     string      `arg:"--queue-directory"`
-	Input        string      `arg:"-i,--input"`
-	MaxAge       Duration    `arg:"--max-age"`
-	AllowEmpty   bool        `arg:"--allow-empty"`
-	Queues       Queues      `arg:"-q,--queue"`
-	Timeout      Duration    `arg:"-t,--timeout"`
-	Verbose      Count       `arg:"-v,--verbose"`
-	Help         bool        `arg:"-h,--help"`
-	Version      bool        `arg:"-V,--version"`
+	ConfigDirs   Directories    `arg:"-d,--config-dir"`
+	AllInstances bool           `arg:"-a,--all-instances"`
+	Source       string         `arg:"--source"`
+	QueueDir     string         `arg:"--queue-directory"`
+	Input        string         `arg:"-i,--input"`
+	MaxAge       Duration       `arg:"--max-age"`
+	AllowEmpty   bool           `arg:"--allow-empty"`
+	Queues       Queues         `arg:"-q,--queue"`
+	Senders      queue.Patterns `arg:"--sender"`
+	Recipients   queue.Patterns `arg:"--recipient"`
+	Reasons      queue.Patterns `arg:"--reason"`
+	OlderThan    Duration       `arg:"--older-than"`
+	CountReasons bool           `arg:"--reasons"`
+	Timeout      Duration       `arg:"-t,--timeout"`
+	Verbose      Count          `arg:"-v,--verbose"`
+	Help         bool           `arg:"-h,--help"`
+	Version      bool           `arg:"-V,--version"`
 }
 
 // Defaults returns the options as they are where nothing is said.
@@ -92,7 +97,24 @@ func (o *Common) check() error {
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be more than 0 seconds")
 	}
-	return o.Queues.check()
+	if err := o.Queues.check(); err != nil {
+		return err
+	}
+	if o.CountReasons && !o.Filter().Covers(queue.Deferred) {
+		return errors.New("--reasons counts deferred mail, and --queue leaves it out")
+	}
+	return nil
+}
+
+// Filter returns the filter that the options make up together.
+func (o *Common) Filter() queue.Filter {
+	return queue.Filter{
+		Queues:     o.Queues.names(),
+		Senders:    o.Senders,
+		Recipients: o.Recipients,
+		Reasons:    o.Reasons,
+		OlderThan:  time.Duration(o.OlderThan),
+	}
 }
 
 // Count counts how often an option is given.
@@ -150,10 +172,10 @@ func (q *Queues) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Filter returns the filter that lets mail of these queues through.
-func (q Queues) Filter() queue.Filter {
+// names returns the queues to look at in alphabetical order, nil where all are.
+func (q Queues) names() []queue.Name {
 	if len(q) == 0 {
-		return queue.Filter{}
+		return nil
 	}
 	var wanted, unwanted []string
 	for _, list := range q {
@@ -163,17 +185,17 @@ func (q Queues) Filter() queue.Filter {
 			wanted = append(wanted, strings.Split(list, ",")...)
 		}
 	}
-	f := queue.Filter{Queues: []queue.Name{}}
+	looked := []queue.Name{}
 	for _, name := range queue.Names() {
 		if (wanted == nil || slices.Contains(wanted, string(name))) && !slices.Contains(unwanted, string(name)) {
-			f.Queues = append(f.Queues, name)
+			looked = append(looked, name)
 		}
 	}
-	return f
+	return looked
 }
 
 func (q Queues) check() error {
-	if f := q.Filter(); f.Queues != nil && len(f.Queues) == 0 {
+	if names := q.names(); names != nil && len(names) == 0 {
 		return fmt.Errorf("--queue %s leaves no queue to look at", strings.Join(q, " --queue "))
 	}
 	return nil

@@ -97,7 +97,7 @@ func TestQueuesFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(tt.want, opts.Queues.Filter().Queues); diff != "" {
+		if diff := cmp.Diff(tt.want, opts.Filter().Queues); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.args, diff)
 		}
 	}

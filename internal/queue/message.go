@@ -47,3 +47,12 @@ type Recipient struct {
 	Address string
 	Reason  string // why it is still waiting; empty where there is no reason
 }
+
+// age returns the message's age: 0 where its arrival is not known or lies in
+// the future.
+func (m *Message) age(now time.Time) time.Duration {
+	if m.Arrival.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(m.Arrival))
+}

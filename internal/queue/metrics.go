@@ -25,8 +25,11 @@ const (
 	FamilyCorrupt      = "corrupt"
 )
 
-// ByQueue is the one breakdown of a family that there is.
-const ByQueue = "queue"
+// What a family is broken down by.
+const (
+	ByQueue  = "queue"
+	ByReason = "reason" // of deferred mail
+)
 
 // Metric is a row of the one table of metrics. Rows of one Family and By
 // belong together: they are the dimensions of one Netdata chart, the series of
@@ -38,14 +41,16 @@ type Metric struct {
 	Of     string // which part of the breakdown this row is
 	Unit   Unit
 	Help   string
-	// OnDemand rows are shown only where they are asked for by name: not every
-	// source knows them, and what is shown must not depend on the source.
+	// OnDemand rows are shown only where they are asked for: not every source
+	// knows them and what is shown must not depend on the source, or they cost
+	// more to read.
 	OnDemand bool
 	// Value returns the metric's value and whether the summary knows it.
 	Value func(*Summary) (value int64, known bool)
 }
 
-// Metrics returns the table of metrics: totals first, then each queue's rows.
+// Metrics returns the table of metrics: totals first, then each queue's rows,
+// then those of deferral reasons.
 func Metrics() []Metric {
 	table := []Metric{
 		total("emails", FamilyEmails, Count, "messages in the queue", func(s *Summary) int64 { return s.Total.Messages }),
@@ -66,6 +71,9 @@ func Metrics() []Metric {
 	for _, name := range Names() {
 		table = append(table, perQueue(name)...)
 	}
+	for _, category := range Categories() {
+		table = append(table, perReason(category))
+	}
 	return table
 }
 
@@ -75,8 +83,10 @@ func Metrics() []Metric {
 func Select(f Filter, askedFor func(Metric) bool) []Metric {
 	return slices.DeleteFunc(Metrics(), func(m Metric) bool {
 		switch {
-		case m.OnDemand:
-			return !askedFor(m)
+		case m.OnDemand && !askedFor(m):
+			return true
+		case m.By == ByReason:
+			return !f.Covers(Deferred)
 		case m.By == ByQueue:
 			return !f.Covers(Name(m.Of))
 		default:
@@ -123,6 +133,18 @@ func perQueue(name Name) []Metric {
 			func(_ *Summary, t *Tally) (int64, bool) { return t.SizeBytes, true }),
 		row(string(name)+"_age", FamilyAge, Seconds, "age of the oldest message in queue",
 			func(s *Summary, t *Tally) (int64, bool) { return wholeSeconds(t.Age(s.Taken)), !s.Timeless }),
+	}
+}
+
+func perReason(category Category) Metric {
+	return Metric{
+		Name:   string(Deferred) + "_" + string(category),
+		Family: FamilyEmails, By: ByReason, Of: string(category), Unit: Count, OnDemand: true,
+		Help: "deferred messages, reason: " + category.Title(),
+		Value: func(s *Summary) (int64, bool) {
+			count, known := s.Reasons[category]
+			return count, known
+		},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 func snapshotText(t *testing.T) string {
 	t.Helper()
-	s, err := Summarize(t.Context(), messages{list: testQueue()}, Filter{})
+	s, err := Summarize(t.Context(), messages{list: testQueue()}, Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

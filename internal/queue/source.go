@@ -12,11 +12,20 @@ type Source interface {
 	Name() string
 
 	// Read calls visit for every message, never two at a time; the *Message is
-	// valid during the call only. It returns when the queue or ctx ends, with no
+	// valid during the call only, and its recipients may be altered there. It returns when the queue or ctx ends, with no
 	// goroutine and no child process left. The Facts hold whatever the error
 	// is; a nil error means that every message was visited.
-	Read(ctx context.Context, visit func(*Message)) (Facts, error)
+	Read(ctx context.Context, depth Depth, visit func(*Message)) (Facts, error)
 }
+
+// Depth is how much of each message must be read. A source may read more.
+type Depth int
+
+// Depths.
+const (
+	Envelopes   Depth = iota // everything but deferral reasons
+	WithReasons              // those, too
+)
 
 // Facts are what a source knows about a queue beyond its messages.
 type Facts struct {

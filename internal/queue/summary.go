@@ -2,10 +2,8 @@ package queue
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -21,6 +19,13 @@ type Summary struct {
 	// Queues has an entry for each queue that was looked at and that the source
 	// can tell apart from the others, empty queues included.
 	Queues map[Name]*Tally
+	// Reasons has the deferred messages by category of their deferral reasons,
+	// every category included, and those OnHold and Unrecorded; nil where nobody
+	// asked. A message whose recipients wait for different reasons counts for
+	// each.
+	Reasons map[Category]int64
+	// Breakdown says what the messages are; nil where nobody asked.
+	Breakdown *Breakdown
 	Facts
 }
 
@@ -33,104 +38,79 @@ type Tally struct {
 	Oldest       time.Time // arrival of the oldest message; zero: none known
 }
 
-// Filter says which messages are looked at. The zero Filter is all of them.
-type Filter struct {
-	// Queues are the queues that are looked at, in alphabetical order; nil is
-	// all of them.
-	Queues []Name
+// Query says what a Summary is to tell.
+type Query struct {
+	Filter    Filter
+	Reasons   bool // deferred messages by category of their deferral reasons
+	Breakdown bool // the top domains, and examples of reasons
 }
 
-// Covers reports whether messages in the named queue are looked at. The empty
-// name is covered where every queue is that it may stand for.
-func (f Filter) Covers(name Name) bool {
-	if name == "" {
-		return f.Covers(Deferred) && f.Covers(Incoming) && f.Covers(Maildrop)
+// depth returns how much a source must read to answer the query.
+func (q Query) depth() Depth {
+	if q.Reasons || q.Breakdown || q.Filter.Reasons != nil {
+		return WithReasons
 	}
-	return f.Queues == nil || slices.Contains(f.Queues, name)
+	return Envelopes
 }
 
-// String describes the filter for people; it is empty for the zero Filter.
-func (f Filter) String() string {
-	if f.Queues == nil {
-		return ""
-	}
-	rest := Filter{slices.DeleteFunc(Names(), f.Covers)}
-	if len(rest.Queues) < len(f.Queues) {
-		return "all queues but " + rest.List()
-	}
-	return "only queue " + f.List()
-}
-
-// List returns the names of the filter's queues, with commas between them.
-func (f Filter) List() string {
-	names := make([]string, len(f.Queues))
-	for i, name := range f.Queues {
-		names[i] = string(name)
-	}
-	return strings.Join(names, ", ")
-}
-
-// BlindError says that a filter asks for queues that a source cannot tell
-// apart.
-type BlindError struct {
-	Filter Filter
-	Blind  []Name
-}
-
-func (e *BlindError) Error() string {
-	return fmt.Sprintf("cannot look at %s: this listing does not tell %s apart; use the output of postqueue -j",
-		e.Filter, Filter{e.Blind}.List())
-}
-
-// Summarize reads source to its end and sums up the messages that filter lets
-// through. The Summary is never nil; where the error is not nil it holds what
-// was read until then and is Partial.
-func Summarize(ctx context.Context, source Source, filter Filter) (*Summary, error) {
+// Summarize reads source to its end and sums up the messages that the query's
+// filter lets through. The Summary is never nil; where the error is not nil it
+// holds what was read until then and is Partial.
+func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	now := time.Now()
 	s := &Summary{
 		Taken:  now,
 		AsOf:   now,
 		Source: source.Name(),
-		Filter: filter,
+		Filter: q.Filter,
 		Queues: map[Name]*Tally{},
 	}
 	for _, name := range Names() {
-		if filter.Covers(name) {
+		if q.Filter.Covers(name) {
 			s.Queues[name] = &Tally{}
 		}
 	}
-	var count recipientCounter
-	facts, err := source.Read(ctx, func(m *Message) { s.add(m, count.distinct(m.Recipients)) })
+	b := summarizer{Summary: s, gatherer: newGatherer(q)}
+	facts, err := source.Read(ctx, q.depth(), b.add)
 	s.Facts = facts
 	for _, name := range facts.Blind {
 		delete(s.Queues, name)
 	}
-	if err == nil && !filter.separates(facts.Blind) {
-		err = &BlindError{filter, facts.Blind}
+	if err == nil {
+		err = q.Filter.answerable(facts)
 	}
 	s.Partial = err != nil
+	if b.gatherer != nil {
+		s.Reasons, s.Breakdown = b.gatherer.counts, b.gatherer.breakdown()
+	}
 	return s, err
 }
 
-// separates reports whether the filter can be applied when the blind queues
-// look all the same: it takes all of them or none.
-func (f Filter) separates(blind []Name) bool {
-	for _, name := range blind {
-		if f.Covers(name) != f.Covers(blind[0]) {
-			return false
-		}
-	}
-	return true
+// summarizer is a Summary in the making.
+type summarizer struct {
+	*Summary
+	gatherer *gatherer // nil where nothing is to be gathered
+	distinct distinctRecipients
 }
 
-func (s *Summary) add(m *Message, recipients int64) {
-	s.Visited++
-	if !s.Filter.Covers(m.Queue) {
+func (b *summarizer) add(m *Message) {
+	b.Visited++
+	if !b.Filter.admits(m, b.Taken) {
 		return
 	}
-	s.Total.add(m, recipients)
-	if t := s.Queues[m.Queue]; t != nil {
-		t.add(m, recipients)
+	recipients := b.distinct.of(m)
+	if b.Filter.choosesRecipients() {
+		recipients = slices.DeleteFunc(recipients, func(r Recipient) bool { return !b.Filter.admitsRecipient(r) })
+		if len(recipients) == 0 {
+			return
+		}
+	}
+	b.Total.add(m, int64(len(recipients)))
+	if t := b.Queues[m.Queue]; t != nil {
+		t.add(m, int64(len(recipients)))
+	}
+	if b.gatherer != nil {
+		b.gatherer.add(m, recipients, m.age(b.Taken))
 	}
 }
 
@@ -164,32 +144,38 @@ func addSaturating(a, b int64) int64 {
 	return math.MaxInt64
 }
 
-// recipientCounter counts distinct addresses. postqueue lists an address twice
-// in a message of more recipients than duplicate_filter_limit.
-type recipientCounter struct {
-	seen map[string]struct{}
+// distinctRecipients finds the distinct recipients of a message. postqueue
+// lists an address twice in a message of more recipients than
+// duplicate_filter_limit: with its reason, and then without.
+type distinctRecipients struct {
+	list []Recipient
+	seen map[string]int // index in list
 }
 
 // forgetAbove is the size from which the memory of a message's addresses is
 // given back rather than used again for the next message.
 const forgetAbove = 10_000
 
-func (c *recipientCounter) distinct(recipients []Recipient) int64 {
-	switch {
-	case len(recipients) < 2:
-		return int64(len(recipients))
-	case len(recipients) == 2:
-		if recipients[0].Address == recipients[1].Address {
-			return 1
+// of returns the recipients of a message, each address once with the first
+// reason that it has. They are valid until the next call.
+func (d *distinctRecipients) of(m *Message) []Recipient {
+	if n := len(m.Recipients); n < 2 || n == 2 && m.Recipients[0].Address != m.Recipients[1].Address {
+		return m.Recipients
+	}
+	if d.seen == nil || len(d.seen) > forgetAbove {
+		d.seen, d.list = make(map[string]int, len(m.Recipients)), nil
+	}
+	clear(d.seen)
+	d.list = d.list[:0]
+	for _, r := range m.Recipients {
+		i, met := d.seen[r.Address]
+		switch {
+		case !met:
+			d.seen[r.Address] = len(d.list)
+			d.list = append(d.list, r)
+		case d.list[i].Reason == "":
+			d.list[i].Reason = r.Reason
 		}
-		return 2
 	}
-	if c.seen == nil || len(c.seen) > forgetAbove {
-		c.seen = make(map[string]struct{}, len(recipients))
-	}
-	clear(c.seen)
-	for _, r := range recipients {
-		c.seen[r.Address] = struct{}{}
-	}
-	return int64(len(c.seen))
+	return d.list
 }

@@ -20,7 +20,7 @@ type messages struct {
 
 func (messages) Name() string { return "test" }
 
-func (m messages) Read(_ context.Context, visit func(*Message)) (Facts, error) {
+func (m messages) Read(_ context.Context, _ Depth, visit func(*Message)) (Facts, error) {
 	for _, message := range m.list {
 		visit(&message)
 	}
@@ -126,7 +126,7 @@ func TestSummarize(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := Summarize(t.Context(), tt.source, tt.filter)
+			s, err := Summarize(t.Context(), tt.source, Query{Filter: tt.filter})
 			if err != nil || s.Partial {
 				t.Fatalf("error %v, partial %v", err, s.Partial)
 			}
@@ -139,7 +139,7 @@ func TestSummarize(t *testing.T) {
 
 func TestSummarizeFailure(t *testing.T) {
 	broken := errors.New("broken")
-	s, err := Summarize(t.Context(), messages{list: testQueue(), err: broken}, Filter{})
+	s, err := Summarize(t.Context(), messages{list: testQueue(), err: broken}, Query{})
 	if !errors.Is(err, broken) || !s.Partial || s.Total.Messages != 5 {
 		t.Errorf("got %v, partial %v, %d messages", err, s.Partial, s.Total.Messages)
 	}
@@ -148,40 +148,29 @@ func TestSummarizeFailure(t *testing.T) {
 func TestSummarizeRefusesAFilterThatTheSourceCannotApply(t *testing.T) {
 	text := messages{facts: Facts{Blind: []Name{Deferred, Incoming, Maildrop}, Timeless: true}}
 	var blind *BlindError
-	if _, err := Summarize(t.Context(), text, Filter{Queues: []Name{Deferred}}); !errors.As(err, &blind) {
+	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Deferred}}}); !errors.As(err, &blind) {
 		t.Errorf("deferred alone: %v", err)
 	}
-	if _, err := Summarize(t.Context(), text, Filter{Queues: []Name{Active, Hold}}); err != nil {
+	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Active, Hold}}}); err != nil {
 		t.Errorf("active and hold: %v", err)
 	}
-	if _, err := Summarize(t.Context(), text, Filter{Queues: []Name{Active, Deferred, Incoming, Maildrop}}); err != nil {
+	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Active, Deferred, Incoming, Maildrop}}}); err != nil {
 		t.Errorf("all but hold: %v", err)
 	}
 }
 
 func TestDistinctRecipients(t *testing.T) {
-	var c recipientCounter
+	var d distinctRecipients
 	var many []Recipient
 	for i := range 3 * forgetAbove {
 		many = append(many, Recipient{Address: strconv.Itoa(i % (2 * forgetAbove))})
 	}
-	if got := c.distinct(many); got != 2*forgetAbove {
-		t.Errorf("%d distinct of many", got)
+	if got := d.of(&Message{Recipients: many}); len(got) != 2*forgetAbove {
+		t.Errorf("%d distinct of many", len(got))
 	}
-	if got := c.distinct(recipients("a", "b", "a", "c")); got != 3 {
-		t.Errorf("%d distinct after many, want 3", got)
-	}
-}
-
-func TestFilterString(t *testing.T) {
-	tests := map[string]Filter{
-		"":                    {},
-		"only queue hold":     {Queues: []Name{Hold}},
-		"all queues but hold": {Queues: []Name{Active, Deferred, Incoming, Maildrop}},
-	}
-	for want, f := range tests {
-		if got := f.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
+	listed := []Recipient{{"a", "full"}, {"b", ""}, {"a", ""}, {"c", ""}, {"b", "late"}}
+	want := []Recipient{{"a", "full"}, {"b", "late"}, {"c", ""}}
+	if diff := cmp.Diff(want, d.of(&Message{Recipients: listed})); diff != "" {
+		t.Errorf("after many (-want +got):\n%s", diff)
 	}
 }

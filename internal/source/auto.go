@@ -65,5 +65,5 @@ func isDenied(path string, mode uint32) bool {
 func isFinal(ctx context.Context, err error) bool {
 	_, down := errors.AsType[*DownError](err)
 	_, blind := errors.AsType[*queue.BlindError](err)
-	return err == nil || ctx.Err() != nil || down || blind
+	return err == nil || ctx.Err() != nil || down || blind || errors.Is(err, queue.ErrTimeless)
 }

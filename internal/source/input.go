@@ -27,15 +27,15 @@ type input struct {
 
 // read reads the input. One that is older than maxAge, or from the future, is
 // refused with a *StaleError unless maxAge is 0.
-func (in *input) read(ctx context.Context, filter queue.Filter) []queue.Reading {
-	readings, err := in.open(ctx, filter)
+func (in *input) read(ctx context.Context, q queue.Query) []queue.Reading {
+	readings, err := in.open(ctx, q)
 	if err != nil {
 		return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
 	}
 	return readings
 }
 
-func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading, error) {
+func (in *input) open(ctx context.Context, q queue.Query) ([]queue.Reading, error) {
 	f, detail := in.stdin, "standard input"
 	if in.path != "-" {
 		detail = in.path
@@ -55,7 +55,7 @@ func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading
 	}
 	start, _ := r.Peek(peekLength) // less at the end, whose reason is met again
 	if snapshotStart.Match(start) {
-		return in.snapshot(ctx, r, detail, filter)
+		return in.snapshot(ctx, r, detail, q.Filter)
 	}
 	if in.path != "-" {
 		if err := in.checkAge(f); err != nil {
@@ -63,7 +63,7 @@ func (in *input) open(ctx context.Context, filter queue.Filter) ([]queue.Reading
 		}
 	}
 	began := time.Now()
-	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, filter)
+	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, q)
 	reading.Instance.Name = LocalName
 	reading.Took = time.Since(began)
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
@@ -89,8 +89,8 @@ var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.Snapshot
 
 // snapshot reads a snapshot.
 func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, filter queue.Filter) ([]queue.Reading, error) {
-	if filter.Queues != nil {
-		return nil, errors.New("a snapshot holds numbers, no messages: say --queue where it is written")
+	if !filter.IsZero() {
+		return nil, errors.New("a snapshot holds numbers, no messages: filter where it is written")
 	}
 	now := time.Now()
 	readings, taken, err := queue.ReadSnapshot(r, now)
@@ -149,7 +149,7 @@ type listing struct {
 
 func (*listing) Name() string { return "input" }
 
-func (l *listing) Read(_ context.Context, visit func(*queue.Message)) (facts queue.Facts, err error) {
+func (l *listing) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (facts queue.Facts, err error) {
 	facts.Detail = l.detail
 	switch {
 	case l.empty && l.allowEmpty:

@@ -52,7 +52,7 @@ func TestInput(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			reading := tt.input.read(t.Context(), queue.Filter{})[0]
+			reading := tt.input.read(t.Context(), queue.Query{})[0]
 			err := reading.Err
 			messages := int64(0)
 			if reading.Summary != nil {
@@ -86,7 +86,7 @@ func TestInputDoesNotWaitForAWriterOfAFIFO(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := (&input{path: fifo}).read(ctx, queue.Filter{})[0].Err; err == nil || !strings.Contains(err.Error(), "before the time was up") {
+	if err := (&input{path: fifo}).read(ctx, queue.Query{})[0].Err; err == nil || !strings.Contains(err.Error(), "before the time was up") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestInputEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	reading := (&input{path: "-", stdin: r}).read(ctx, queue.Filter{})[0]
+	reading := (&input{path: "-", stdin: r}).read(ctx, queue.Query{})[0]
 	if !errors.Is(reading.Err, context.DeadlineExceeded) {
 		t.Errorf("error %v", reading.Err)
 	}

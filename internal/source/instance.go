@@ -24,7 +24,7 @@ type Request struct {
 	Stdin        *os.File
 	MaxAge       time.Duration // of Input; 0: any
 	AllowEmpty   bool          // an empty Input is an empty queue
-	Filter       queue.Filter
+	queue.Query
 }
 
 // LocalName is the name of an instance that has none of its own.
@@ -36,7 +36,7 @@ const LocalName = "local"
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	if req.Input != "" {
 		in := &input{path: req.Input, stdin: req.Stdin, maxAge: req.MaxAge, allowEmpty: req.AllowEmpty}
-		readings, err := inTime(ctx, func() ([]queue.Reading, error) { return in.read(ctx, req.Filter), nil })
+		readings, err := inTime(ctx, func() ([]queue.Reading, error) { return in.read(ctx, req.Query), nil })
 		if err != nil {
 			return failed(err)
 		}
@@ -108,14 +108,14 @@ func (req Request) read(ctx context.Context, instance queue.Instance) (r queue.R
 		r.Took = time.Since(start)
 	}()
 	if req.QueueDir != "" {
-		return summarize(ctx, &Spool{QueueDir: req.QueueDir}, req.Filter)
+		return summarize(ctx, &Spool{QueueDir: req.QueueDir}, req.Query)
 	}
 	sources, passedOver, err := postfix{configDir: instance.ConfigDir}.candidates(ctx, req.Source)
 	if err != nil {
 		return queue.Reading{Err: err}
 	}
 	for i, src := range sources {
-		r = summarize(ctx, src, req.Filter)
+		r = summarize(ctx, src, req.Query)
 		if i == len(sources)-1 || isFinal(ctx, r.Err) {
 			break
 		}
@@ -125,8 +125,8 @@ func (req Request) read(ctx context.Context, instance queue.Instance) (r queue.R
 	return r
 }
 
-func summarize(ctx context.Context, src queue.Source, filter queue.Filter) queue.Reading {
-	summary, err := queue.Summarize(ctx, src, filter)
+func summarize(ctx context.Context, src queue.Source, q queue.Query) queue.Reading {
+	summary, err := queue.Summarize(ctx, src, q)
 	return queue.Reading{Summary: summary, Err: err}
 }
 

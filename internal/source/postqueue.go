@@ -23,7 +23,7 @@ type Postqueue struct{ postfix }
 func (*Postqueue) Name() string { return "postqueue" }
 
 // Read runs postqueue.
-func (p *Postqueue) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
+func (p *Postqueue) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	facts, err := p.list(ctx, "-j", visit)
 	if errors.Is(err, errNoJSON) {
 		facts, err = p.list(ctx, "-p", visit)

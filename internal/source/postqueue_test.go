@@ -114,7 +114,7 @@ echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-ou
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := install(t, map[string]string{"postqueue": tt.script, "postconf": "echo root, icinga"})
-			_, err := (&Postqueue{postfix{configDir: tt.config, dirs: []string{dir}}}).Read(t.Context(), func(*queue.Message) {})
+			_, err := (&Postqueue{postfix{configDir: tt.config, dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			if err == nil || dirOf(err, dir) != tt.want.Error() {
 				t.Errorf("got  %v\nwant %v", err, tt.want)
 			}
@@ -156,7 +156,7 @@ echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 
 			t.Setenv("LC_ALL", "de_DE.UTF-8")
 			dir := install(t, map[string]string{"postqueue": tt.script})
 			visit, visited := collect()
-			facts, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), visit)
+			facts, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 	elsewhere := install(t, map[string]string{"postqueue": "echo '" + jsonLine + "'"})
 	dir := install(t, map[string]string{"postconf": `[ "$*" = "-h command_directory" ] && echo ` + elsewhere})
 	visit, visited := collect()
-	if _, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), visit); err != nil || len(*visited) != 1 {
+	if _, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit); err != nil || len(*visited) != 1 {
 		t.Errorf("%d messages, %v", len(*visited), err)
 	}
 }
@@ -188,7 +188,7 @@ func TestPostqueueMissing(t *testing.T) {
 		"postconf fails":          {"postconf": "exit 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&Postqueue{postfix{dirs: []string{install(t, programs)}}}).Read(t.Context(), func(*queue.Message) {})
+			_, err := (&Postqueue{postfix{dirs: []string{install(t, programs)}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			if _, ok := errors.AsType[*NotFoundError](err); !ok {
 				t.Errorf("error %v", err)
 			}
@@ -209,7 +209,7 @@ func TestPostqueueHangs(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			visit, visited := collect()
-			_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(ctx, visit)
+			_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(ctx, queue.Envelopes, visit)
 			if !errors.Is(err, context.DeadlineExceeded) || len(*visited) != 1 {
 				t.Errorf("%d messages, error %v", len(*visited), err)
 			}
@@ -232,7 +232,7 @@ func TestPostqueueLeavesNothingBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pidFile := filepath.Join(t.TempDir(), "pid")
 			dir := install(t, map[string]string{"postqueue": "sleep 1000 >/dev/null 2>&1 & echo $! >" + pidFile + "\n" + rest})
-			_, _ = (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), func(*queue.Message) {})
+			_, _ = (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			pid, err := os.ReadFile(pidFile)
 			if err != nil {
 				t.Fatal(err)
@@ -264,7 +264,7 @@ func TestDiagnosticsAreCapped(t *testing.T) {
 	script := `i=0; while [ $i -lt 3000 ]; do echo "postqueue: warning: main.cf: unused parameter number $i"; i=$((i+1)); done >&2
 echo "postqueue: fatal: User nagios(105) is not allowed to view the mail queue" >&2; exit 69`
 	dir := install(t, map[string]string{"postqueue": script, "postconf": "exit 1"})
-	_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), func(*queue.Message) {})
+	_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 	var access *AccessError
 	if !errors.As(err, &access) || access.Authorized != nil {
 		t.Errorf("error %v", err)

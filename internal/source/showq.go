@@ -27,7 +27,7 @@ type Showq struct {
 func (*Showq) Name() string { return "showq" }
 
 // Read reads the listing. A service that nobody listens for is a *DownError.
-func (s *Showq) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
+func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	path := filepath.Join(s.QueueDir, "public", "showq")
 	facts := queue.Facts{Detail: path}
 	conn, err := dialUnix(ctx, path)

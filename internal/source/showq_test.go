@@ -183,7 +183,7 @@ func TestShowqThatMisbehaves(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			messages := 0
-			_, err := (&Showq{QueueDir: dir}).Read(ctx, func(*queue.Message) { messages++ })
+			_, err := (&Showq{QueueDir: dir}).Read(ctx, queue.Envelopes, func(*queue.Message) { messages++ })
 			if !tt.check(err) {
 				t.Errorf("error %v", err)
 			}
@@ -199,13 +199,13 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 func TestShowqThatNobodyListensFor(t *testing.T) {
 	dir := t.TempDir()
 	showq := &Showq{QueueDir: dir}
-	if _, err := showq.Read(t.Context(), nil); !isType[*NoQueueDirError](err) {
+	if _, err := showq.Read(t.Context(), queue.Envelopes, nil); !isType[*NoQueueDirError](err) {
 		t.Errorf("no queue directory: %v", err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "active"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if facts, err := showq.Read(t.Context(), nil); !isType[*DownError](err) || facts.Down == "" {
+	if facts, err := showq.Read(t.Context(), queue.Envelopes, nil); !isType[*DownError](err) || facts.Down == "" {
 		t.Errorf("no socket: %v", err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "public"), 0o755); err != nil {
@@ -217,7 +217,7 @@ func TestShowqThatNobodyListensFor(t *testing.T) {
 	}
 	socket.SetUnlinkOnClose(false)
 	socket.Close()
-	if facts, err := showq.Read(t.Context(), nil); !isType[*DownError](err) || !strings.HasPrefix(facts.Down, "nobody listens on ") {
+	if facts, err := showq.Read(t.Context(), queue.Envelopes, nil); !isType[*DownError](err) || !strings.HasPrefix(facts.Down, "nobody listens on ") {
 		t.Errorf("nobody listens: %v", err)
 	}
 }

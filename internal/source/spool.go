@@ -36,15 +36,25 @@ const spoolWorkers = 4
 
 // Read reads every queue. Files that vanish meanwhile have been delivered, and
 // those that are not ready, not regular or no message are passed over.
-func (s *Spool) Read(ctx context.Context, visit func(*queue.Message)) (queue.Facts, error) {
+func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	// First, for a queue may be long because of it.
 	facts := queue.Facts{Detail: s.QueueDir, Down: qmgrDown(ctx, s.QueueDir)}
 	// The workers wait in the kernel, where each needs a processor.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(min(spoolWorkers, runtime.NumCPU())))
 
+	logs := noDeferLogs
+	if depth == queue.WithReasons {
+		var err error
+		if logs, err = openDeferLogs(filepath.Join(s.QueueDir, "defer")); err != nil {
+			return facts, err
+		}
+		if logs != noDeferLogs {
+			defer unix.Close(logs)
+		}
+	}
 	// The order of showq.c: a message moves along it.
 	for _, name := range []queue.Name{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold} {
-		if err := s.readQueue(ctx, name, visit); err != nil {
+		if err := s.readQueue(ctx, name, logs, visit); err != nil {
 			return facts, err
 		}
 	}
@@ -56,7 +66,9 @@ func (s *Spool) Read(ctx context.Context, visit func(*queue.Message)) (queue.Fac
 	return facts, nil
 }
 
-func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queue.Message)) error {
+// readQueue reads one queue, with the deferral reasons from the logs in the
+// open directory unless that is noDeferLogs.
+func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs int, visit func(*queue.Message)) error {
 	walk := newQueueWalk(filepath.Join(s.QueueDir, string(name)), name != queue.Maildrop)
 	defer walk.close()
 	rules := envelopeRules{stopped: func() bool { return ctx.Err() != nil }}
@@ -69,10 +81,10 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queu
 	var wg sync.WaitGroup
 	for i := range spoolWorkers {
 		wg.Go(func() {
-			r := messageReader{rules: rules}
+			r := messageReader{rules: rules, logs: newDeferLogs(logs, rules.stopped)}
 			r.message.Queue = name
 			if err := guard(func() {
-				errs[i] = walk.each(ctx, func(dir int, id string) error {
+				errs[i] = walk.each(ctx, func(dir *walkDir, id string) error {
 					ok, err := r.read(dir, id)
 					if ok {
 						visiting.Lock()
@@ -100,9 +112,9 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, visit func(*queu
 func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
 	walk := newQueueWalk(filepath.Join(s.QueueDir, "corrupt"), true)
 	defer walk.close()
-	err = walk.each(ctx, func(dir int, id string) error {
+	err = walk.each(ctx, func(dir *walkDir, id string) error {
 		var stat unix.Stat_t
-		switch err := unix.Fstatat(dir, id, &stat, unix.AT_SYMLINK_NOFOLLOW); {
+		switch err := unix.Fstatat(dir.fd, id, &stat, unix.AT_SYMLINK_NOFOLLOW); {
 		case errors.Is(err, unix.ENOENT):
 		case err != nil:
 			return err
@@ -120,6 +132,7 @@ func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
 // messageReader reads queue files, one after the other.
 type messageReader struct {
 	rules   envelopeRules
+	logs    *deferLogs // nil: without deferral reasons
 	window  recordWindow
 	message queue.Message
 }
@@ -129,14 +142,14 @@ type messageReader struct {
 const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
 // read reads the message of a queue file and reports whether it is one.
-func (r *messageReader) read(dir int, id string) (ok bool, err error) {
-	fd, err := openQuietly(dir, id)
+func (r *messageReader) read(dir *walkDir, id string) (ok bool, err error) {
+	fd, err := openQuietly(dir.fd, id)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return false, nil // delivered meanwhile; a link; a socket, or a device that is not there
 	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
 		return false, nil // its owner holds a lease on it
-	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir, id)):
+	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir.fd, id)):
 		return false, nil // showq cannot open it either, or does not try
 	case err != nil:
 		return false, err
@@ -152,7 +165,13 @@ func (r *messageReader) read(dir int, id string) (ok bool, err error) {
 	r.message.ID = id
 	r.message.ForcedExpire = stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
 	f := queueFile{ReaderAt: fileDescriptor(fd), sizeBytes: stat.Size, modified: time.Unix(stat.Mtim.Sec, 0)}
-	return r.window.readEnvelope(f, r.rules, &r.message), nil
+	if !r.window.readEnvelope(f, r.rules, &r.message) {
+		return false, nil
+	}
+	if r.logs != nil {
+		return true, r.logs.addReasons(&r.message, dir.depth)
+	}
+	return true, nil
 }
 
 // isReady reports whether a file can be a message: a regular one with all of
@@ -185,6 +204,22 @@ func openQuietly(dir int, name string) (fd int, err error) {
 
 // fileDescriptor reads from an open file without the machinery of os.File.
 type fileDescriptor int
+
+// Read reads where the last call has stopped, and ReadAt anywhere.
+func (fd fileDescriptor) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(fd), p)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, err
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
 
 func (fd fileDescriptor) ReadAt(p []byte, offset int64) (int, error) {
 	for {
@@ -223,6 +258,7 @@ type pendingDir struct {
 // batch of its names is left.
 type walkDir struct {
 	*os.File
+	fd int
 	pendingDir
 	users  int
 	atEnd  bool
@@ -239,15 +275,13 @@ func newQueueWalk(root string, hashed bool) *queueWalk {
 	return &queueWalk{hashed: hashed, pending: []pendingDir{{path: root}}}
 }
 
-// each calls do with the descriptor of the directory and the name of file
-// after file until none is left, ctx ends, or an error stops all workers.
-func (w *queueWalk) each(ctx context.Context, do func(dir int, id string) error) error {
+// each calls do with the directory and the name of file after file until none is left, ctx ends, or an error stops all workers.
+func (w *queueWalk) each(ctx context.Context, do func(dir *walkDir, id string) error) error {
 	for {
 		dir, names, err := w.next(ctx)
 		if err != nil || names == nil {
 			return err
 		}
-		fd := int(dir.Fd())
 		for _, name := range names {
 			if !isQueueFileName(name) || (w.hashed && len(name) == 1) {
 				continue
@@ -255,7 +289,7 @@ func (w *queueWalk) each(ctx context.Context, do func(dir int, id string) error)
 			if ctx.Err() != nil {
 				break
 			}
-			if err := do(fd, name); err != nil {
+			if err := do(dir, name); err != nil {
 				w.fail(fmt.Errorf("cannot read %s: %w", filepath.Join(dir.path, name), err))
 				break
 			}
@@ -310,7 +344,7 @@ func (w *queueWalk) openNext() error {
 	fd, err := unix.Open(dir.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
-		w.current = &walkDir{File: os.NewFile(uintptr(fd), dir.path), pendingDir: dir}
+		w.current = &walkDir{File: os.NewFile(uintptr(fd), dir.path), fd: fd, pendingDir: dir}
 		return nil
 	case errors.Is(err, unix.EACCES):
 		return &SpoolAccessError{Path: dir.path}

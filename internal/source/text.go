@@ -14,6 +14,9 @@ import (
 // textEmpty is all there is of an empty text listing.
 const textEmpty = "Mail queue is empty"
 
+// noTextReason stands for no reason after recipients that had one.
+const noTextReason = "reason unavailable"
+
 // isTextHeader reports whether a line is the first of a text listing. It has
 // more dashes where long queue IDs are enabled.
 func isTextHeader(line []byte) bool {
@@ -73,7 +76,9 @@ func (p *textParser) line(line []byte) {
 		p.flush()
 	case text[0] == '(':
 		// Never an address: one that begins so is quoted.
-		p.reason = strings.TrimSuffix(string(text[1:]), ")")
+		if p.reason = strings.TrimSuffix(string(text[1:]), ")"); p.reason == noTextReason {
+			p.reason = ""
+		}
 	case indented:
 		if p.open {
 			p.message.Recipients = append(p.message.Recipients, queue.Recipient{Address: string(text), Reason: p.reason})

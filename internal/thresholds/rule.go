@@ -69,6 +69,11 @@ func (rules Rules) Name(m queue.Metric) bool {
 	return ok
 }
 
+// NameReasons reports whether one of the rules is about deferral reasons.
+func (rules Rules) NameReasons() bool {
+	return slices.ContainsFunc(rules, func(rule Rule) bool { return rule.Metric.By == queue.ByReason })
+}
+
 // CheckFilter returns an error if a rule is about a metric that no reading
 // with this filter can have.
 func (rules Rules) CheckFilter(f queue.Filter) error {
