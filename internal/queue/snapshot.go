@@ -43,6 +43,16 @@ type snapshotTally struct {
 	Recipients   int64  `json:"recipients"`
 	ForcedExpire int64  `json:"forced_expire"`
 	Oldest       *int64 `json:"oldest_arrival,omitempty"` // seconds since 1970
+	// Of a queue that is not empty.
+	Ages  *snapshotHistogram `json:"ages,omitempty"`
+	Sizes *snapshotHistogram `json:"sizes,omitempty"`
+}
+
+type snapshotHistogram struct {
+	Until  int64   `json:"until,omitempty"` // ages: what they are counted up to, seconds since 1970
+	Bounds []int64 `json:"bounds"`
+	Counts []int64 `json:"counts"`
+	Sum    int64   `json:"sum"`
 }
 
 // WriteSnapshot writes readings as a snapshot. A reading that was cut short, or
@@ -89,6 +99,10 @@ func toSnapshotTally(t *Tally) *snapshotTally {
 	if !t.Oldest.IsZero() {
 		oldest := t.Oldest.Unix()
 		doc.Oldest = &oldest
+	}
+	if h := t.Histograms; h != nil && t.Messages > 0 {
+		doc.Ages = &snapshotHistogram{h.Until.Unix(), h.Ages.Bounds, h.Ages.Counts, h.Ages.Sum}
+		doc.Sizes = &snapshotHistogram{0, h.Sizes.Bounds, h.Sizes.Counts, h.Sizes.Sum}
 	}
 	return doc
 }
@@ -153,7 +167,7 @@ func (i snapshotInstance) reading(now, taken time.Time) (r Reading, ok bool) {
 		switch doc := i.ByQueue[name]; {
 		case doc != nil:
 			t, ok := doc.tally()
-			if !ok {
+			if !ok || !doc.readHistograms(&t, taken) {
 				return r, false
 			}
 			s.Queues[name] = &t
@@ -170,4 +184,21 @@ func (doc *snapshotTally) tally() (t Tally, ok bool) {
 		t.Oldest = time.Unix(*doc.Oldest, 0)
 	}
 	return t, min(t.Messages, t.SizeBytes, t.Recipients, t.ForcedExpire) >= 0
+}
+
+// readHistograms reports whether the histograms can be those of the tally.
+// Snapshots from before there were any have none.
+func (doc *snapshotTally) readHistograms(t *Tally, taken time.Time) (ok bool) {
+	switch {
+	case doc.Ages != nil && doc.Sizes != nil:
+		t.Histograms = &Histograms{
+			Ages:  Histogram{doc.Ages.Bounds, doc.Ages.Counts, doc.Ages.Sum},
+			Sizes: Histogram{doc.Sizes.Bounds, doc.Sizes.Counts, doc.Sizes.Sum},
+			Until: time.Unix(doc.Ages.Until, 0),
+		}
+		return t.Histograms.Ages.valid(t.Messages) && t.Histograms.Sizes.valid(t.Messages)
+	case t.Messages == 0:
+		t.Histograms = newHistograms(taken)
+	}
+	return true
 }

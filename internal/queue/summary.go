@@ -36,6 +36,8 @@ type Tally struct {
 	Recipients   int64 // distinct within each message
 	ForcedExpire int64
 	Oldest       time.Time // arrival of the oldest message; zero: none known
+	// Histograms are there for a queue, not for the total; nil: not known.
+	Histograms *Histograms
 }
 
 // Query says what a Summary is to tell.
@@ -67,7 +69,7 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	}
 	for _, name := range Names() {
 		if q.Filter.Covers(name) {
-			s.Queues[name] = &Tally{}
+			s.Queues[name] = &Tally{Histograms: newHistograms(now)}
 		}
 	}
 	b := summarizer{Summary: s, gatherer: newGatherer(q)}
@@ -108,6 +110,7 @@ func (b *summarizer) add(m *Message) {
 	b.Total.add(m, int64(len(recipients)))
 	if t := b.Queues[m.Queue]; t != nil {
 		t.add(m, int64(len(recipients)))
+		t.Histograms.add(m)
 	}
 	if b.gatherer != nil {
 		b.gatherer.add(m, recipients, m.age(b.Taken))
