@@ -19,6 +19,7 @@ type Options struct {
 	// Named puts the instance's name into names where a format can do without.
 	Named   bool
 	Prefix  string // statsd: what names begin with
+	Tags    []Tag  // what every series has where the format has tags
 	Netdata NetdataOptions
 }
 
@@ -29,9 +30,10 @@ type Format func(readings []queue.Reading, o Options) []byte
 
 func formats() map[string]Format {
 	return map[string]Format{
-		"json":    snapshot,
-		"netdata": netdata,
-		"statsd":  statsd,
+		"json":       snapshot,
+		"netdata":    netdata,
+		"prometheus": prometheus,
+		"statsd":     statsd,
 	}
 }
 

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,35 +23,61 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var now = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
 
+// hostile is a name of an instance with whatever ends something in some format.
+const hostile = "mx.1 '|\"\\,=;:#@~{}\n\t\\n é\\"
+
+// readings are those of two instances. The second is a text listing.
 func readings() []queue.Reading {
 	tally := func(messages, sizeBytes, forced int64, age time.Duration) *queue.Tally {
 		return &queue.Tally{Messages: messages, SizeBytes: sizeBytes, Recipients: 2 * messages, ForcedExpire: forced, Oldest: now.Add(-age)}
 	}
+	deferred := tally(40, 35000000, 1, 5*time.Hour)
+	deferred.Histograms = &queue.Histograms{
+		Ages:  queue.Histogram{Bounds: []int64{60, 3600}, Counts: []int64{10, 25, 5}, Sum: 123456},
+		Sizes: queue.Histogram{Bounds: []int64{1024, 1048576}, Counts: []int64{0, 39, 1}, Sum: 35000000},
+		Until: now,
+	}
+	unaged := &queue.Tally{Messages: 1, SizeBytes: math.MaxInt64, Histograms: &queue.Histograms{
+		Ages:  queue.Histogram{Bounds: []int64{60}, Counts: []int64{0, 0}},
+		Sizes: queue.Histogram{Bounds: []int64{1024}, Counts: []int64{0, 1}, Sum: math.MaxInt64},
+	}}
 	return []queue.Reading{
 		{
 			Instance: queue.Instance{Name: "local"},
 			Summary: &queue.Summary{
 				Taken: now, AsOf: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
 				Queues: map[queue.Name]*queue.Tally{
-					queue.Active: tally(2, 2048, 0, 90*time.Second), queue.Deferred: tally(40, 35000000, 1, 5*time.Hour),
+					queue.Active: tally(2, 2048, 0, 90*time.Second), queue.Deferred: deferred,
 					queue.Hold: tally(3, 125249, 0, 76*time.Hour), queue.Incoming: {}, queue.Maildrop: {},
 				},
 			},
 		},
-		{ // a text listing, of an instance with a hostile name
-			Instance: queue.Instance{Name: "mx.1 '|\n"},
+		{
+			Instance: queue.Instance{Name: hostile},
 			Summary: &queue.Summary{
 				Taken: now, AsOf: now, Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
-				Queues: map[queue.Name]*queue.Tally{queue.Active: {}, queue.Hold: {Messages: 1, SizeBytes: math.MaxInt64}},
+				Queues: map[queue.Name]*queue.Tally{queue.Active: {}, queue.Hold: unaged},
 				Facts:  queue.Facts{Blind: []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}, Timeless: true},
 			},
 		},
 	}
 }
 
+// metrics are the table of metrics, and two rows of deferral reasons that the
+// first reading alone knows.
+func metrics() []queue.Metric {
+	reason := func(name string, value int64) queue.Metric {
+		return queue.Metric{
+			Name: "deferred_" + name, Family: queue.FamilyEmails, By: queue.ByReason, Of: name, Help: name,
+			Value: func(s *queue.Summary) (int64, bool) { return value, !s.Timeless },
+		}
+	}
+	return append(queue.Metrics(), reason("connection_refused", 31), reason("other", 9))
+}
+
 func options() Options {
 	return Options{
-		Metrics: queue.Metrics(), Now: now, Named: true, Prefix: "postfix_queue",
+		Metrics: metrics(), Now: now, Named: true, Prefix: "postfix_queue",
 		Netdata: NetdataOptions{Charts: true, Values: true, UpdateEvery: 10, Priority: 60000},
 	}
 }
@@ -67,64 +93,78 @@ func TestGolden(t *testing.T) {
 			o.Netdata.Charts = false
 			o.Netdata.Microseconds = 10000123
 		},
-		"statsd": nil,
-		"json":   nil,
+		"prometheus":      nil,
+		"prometheus-tags": func(o *Options) { o.Tags = []Tag{{"site", `a "b"`}} },
+		"statsd":          nil,
+		"json":            nil,
 	}
 	for name, change := range tests {
-		t.Run(name, func(t *testing.T) {
-			o := options()
-			if change != nil {
-				change(&o)
-			}
-			formatName, _, _ := strings.Cut(name, "-")
-			format, err := LookupFormat(formatName)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := format(readings(), o)
-			path := filepath.Join("../../testdata/golden", name+".txt")
-			if *update {
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
+		o := options()
+		if change != nil {
+			change(&o)
+		}
+		formatName, _, _ := strings.Cut(name, "-")
+		t.Run(name, func(t *testing.T) { checkGolden(t, name, formatName, readings(), o) })
+		if change != nil {
+			continue
+		}
+		t.Run(name+"-failed", func(t *testing.T) {
+			checkGolden(t, name+"-failed", formatName, append(failures()[1:2], readings()[0]), o)
+		})
+		t.Run(name+"-one", func(t *testing.T) {
+			o.Named = false
+			checkGolden(t, name+"-one", formatName, readings()[:1], o)
 		})
 	}
+}
+
+func checkGolden(t *testing.T, name, formatName string, list []queue.Reading, o Options) {
+	t.Helper()
+	got := encode(t, formatName, list, o)
+	path := filepath.Join("../../testdata/golden/emit", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func encode(t *testing.T, formatName string, list []queue.Reading, o Options) string {
+	t.Helper()
+	format, err := LookupFormat(formatName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(format(list, o))
 }
 
 // Every row of the table of metrics appears in every format, with its value.
 func TestEveryMetricInEveryFormat(t *testing.T) {
 	first := readings()[:1]
-	decoders := map[string]func(t *testing.T, document string) map[string]string{
-		"netdata": decodeNetdata,
-		"statsd":  decodeStatsd,
-	}
 	for _, name := range FormatNames() {
 		if name == "json" {
 			continue // holds a whole summary, not rows: TestSnapshot reads it back
 		}
 		t.Run(name, func(t *testing.T) {
-			decode := decoders[name]
+			decode := decoders()[name]
 			if decode == nil {
 				t.Fatal("no independent reader of this format")
 			}
-			format, err := LookupFormat(name)
-			if err != nil {
-				t.Fatal(err)
-			}
 			o := options()
-			all := decode(t, string(format(first, o)))
-			for _, m := range queue.Metrics() {
+			all := decode(t, encode(t, name, first, o))
+			o.Metrics = nil
+			bare := decode(t, encode(t, name, first, o))
+			for _, m := range metrics() {
 				o.Metrics = []queue.Metric{m}
-				one := decode(t, string(format(first, o)))
-				delete(one, "postfix_queue.local.last_success")
+				one := decode(t, encode(t, name, first, o))
+				maps.DeleteFunc(one, func(series, _ string) bool { return bare[series] != "" || isHistogram(series) })
 				if len(one) != 1 {
 					t.Errorf("%s alone gives %v", m.Name, one)
 				}
@@ -145,66 +185,6 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 	}
 }
 
-// decodeStatsd reads gauges as a server does.
-func decodeStatsd(t *testing.T, document string) map[string]string {
-	t.Helper()
-	gauge := regexp.MustCompile(`^([A-Za-z0-9_.-]+):([0-9]+)\|g\n$`)
-	got := map[string]string{}
-	for line := range strings.Lines(document) {
-		parts := gauge.FindStringSubmatch(line)
-		if parts == nil {
-			t.Fatalf("no gauge: %q", line)
-		}
-		if got[parts[1]] != "" {
-			t.Fatalf("a second %s", parts[1])
-		}
-		got[parts[1]] = parts[2]
-	}
-	return got
-}
-
-// decodeNetdata reads the protocol strictly: charts are defined before they
-// have values, each block ends, and every dimension is set.
-func decodeNetdata(t *testing.T, document string) map[string]string {
-	t.Helper()
-	chart := regexp.MustCompile(`^CHART (postfix_[A-Za-z0-9_-]+\.[a-z_]+) '' '[A-Za-z ]+' '[A-Za-z]+' 'queue' 'postfix\.[a-z_]+' '(line|area|stacked)' \d+ \d+ '' '' 'postfix_queue'\n$`)
-	dimension := regexp.MustCompile(`^DIMENSION ([a-z_]+) '' absolute 1 1\n$`)
-	begin := regexp.MustCompile(`^BEGIN (\S+)\n$`)
-	set := regexp.MustCompile(`^SET ([a-z_]+) = (\d+)\n$`)
-	defined := map[string]bool{}
-	got := map[string]string{}
-	var current, open string
-	for line := range strings.Lines(document) {
-		switch {
-		case open == "" && chart.MatchString(line):
-			current = chart.FindStringSubmatch(line)[1]
-			if defined[current] {
-				t.Fatalf("chart %s twice", current)
-			}
-			defined[current] = true
-		case open == "" && dimension.MatchString(line):
-			defined[current+" "+dimension.FindStringSubmatch(line)[1]] = true
-		case open == "" && begin.MatchString(line):
-			open = begin.FindStringSubmatch(line)[1]
-		case open != "" && set.MatchString(line):
-			parts := set.FindStringSubmatch(line)
-			key := open + " " + parts[1]
-			if !defined[open] || !defined[key] || got[key] != "" {
-				t.Fatalf("value of what is not defined, or a second one: %s", key)
-			}
-			got[key] = parts[2]
-		case open != "" && line == "END\n":
-			open = ""
-		default:
-			t.Fatalf("line out of place: %q", line)
-		}
-	}
-	if open != "" {
-		t.Fatalf("%s does not end", open)
-	}
-	return got
-}
-
 func failures() []queue.Reading {
 	return []queue.Reading{
 		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nobody listens"}}},
@@ -218,14 +198,19 @@ func failures() []queue.Reading {
 func TestFailuresHaveNoNumbers(t *testing.T) {
 	for _, name := range FormatNames() {
 		t.Run(name, func(t *testing.T) {
-			format, err := LookupFormat(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := format(failures()[1:], options()); len(got) > 0 {
+			got := encode(t, name, failures()[1:], options())
+			if name == "prometheus" {
+				want := map[string]string{
+					seriesOf("postfix_queue_up", Tag{"instance_name", "denied"}): "0",
+					seriesOf("postfix_queue_up", Tag{"instance_name", "slow"}):   "0",
+				}
+				if diff := cmp.Diff(want, decodePrometheus(t, got)); diff != "" {
+					t.Errorf("of failures alone (-want +got):\n%s", diff)
+				}
+			} else if got != "" {
 				t.Errorf("of failures alone:\n%s", got)
 			}
-			got := string(format(append(failures(), readings()[0]), options()))
+			got = encode(t, name, append(failures(), readings()[0]), options())
 			if !strings.Contains(got, "45") {
 				t.Errorf("the instance that works is missing:\n%s", got)
 			}

@@ -36,6 +36,7 @@ func netdataCharts() []netdataChart {
 		{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
 		{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
 		{queue.FamilyCorrupt, "", "qcorrupt", "Postfix Queue Corrupt Files", "files", "line", 1},
+		{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 	}
 }
 

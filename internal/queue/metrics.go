@@ -25,10 +25,10 @@ const (
 	FamilyCorrupt      = "corrupt"
 )
 
-// What a family is broken down by.
+// Breakdowns of families: what the parts are.
 const (
 	ByQueue  = "queue"
-	ByReason = "reason" // of deferred mail
+	ByReason = "reason" // of messages in the deferred queue
 )
 
 // Metric is a row of the one table of metrics. Rows of one Family and By
