@@ -31,7 +31,7 @@ func TestSummarizeHistograms(t *testing.T) {
 		{Queue: Deferred, SizeBytes: 1 << 30}, // of which no arrival is known
 		{Queue: Incoming, Arrival: time.Now().Add(time.Hour)},
 	}
-	s, err := Summarize(t.Context(), messages{list: list}, Filter{})
+	s, err := Summarize(t.Context(), messages{list: list}, Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestSummarizeHistograms(t *testing.T) {
 // Histograms come back from a snapshot as they were, ages counted up to when
 // they were read.
 func TestSnapshotHistograms(t *testing.T) {
-	s, err := Summarize(t.Context(), messages{list: testQueue()}, Filter{})
+	s, err := Summarize(t.Context(), messages{list: testQueue()}, Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
