@@ -5,26 +5,27 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Breakdown says what the messages of a Summary are. It takes the same memory
 // whatever is in the queue.
 type Breakdown struct {
-	Recipients Ranking // the recipients that wait, by domain
-	Senders    Ranking // messages, by the sender's domain
+	Recipients Ranking `json:"recipients"` // those that wait, by domain
+	Senders    Ranking `json:"senders"`    // messages, by the sender's domain
 	// Reasons says why messages wait that are deferred or on hold, in the order
 	// of how many they are. A message whose recipients wait for different
 	// reasons counts for each.
-	Reasons []ReasonCount
+	Reasons []ReasonCount `json:"reasons"`
 }
 
 // ReasonCount is a category of deferral reasons.
 type ReasonCount struct {
-	Category Category
-	Messages int64
+	Category Category `json:"category"`
+	Messages int64    `json:"messages"`
 	// Example is the most frequent reason of the category, as Postfix has it but
 	// not longer than 240 bytes; empty where there is none.
-	Example string
+	Example string `json:"example,omitempty"`
 }
 
 const (
@@ -126,7 +127,18 @@ func (g *gatherer) addExample(category Category, reason string) {
 	if g.examples[category] == nil {
 		g.examples[category] = newRanker(rankedExamples)
 	}
-	g.examples[category].add(reason[:min(len(reason), maxExample)], 0)
+	g.examples[category].add(firstBytes(reason, maxExample), 0)
+}
+
+// firstBytes returns at most n bytes of a text, and no part of a character.
+func firstBytes(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
 }
 
 // breakdown returns what was gathered, nil where only reasons were counted.
@@ -149,4 +161,14 @@ func (g *gatherer) breakdown() *Breakdown {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Category, b.Category))
 	})
 	return b
+}
+
+// valid reports whether the breakdown can be one.
+func (b *Breakdown) valid() bool {
+	for _, r := range b.Reasons {
+		if r.Messages < 0 {
+			return false
+		}
+	}
+	return b.Recipients.valid() && b.Senders.valid()
 }

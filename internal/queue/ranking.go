@@ -31,22 +31,41 @@ func ageColumn(age time.Duration) int {
 
 // Ranking is the most frequent keys of a stream, found in bounded memory.
 type Ranking struct {
-	Rows []RankingRow // the most frequent first
+	Rows []RankingRow `json:"rows"` // the most frequent first
 	// Total counts the whole stream, whatever there are rows for.
-	Total RankingRow
+	Total RankingRow `json:"total"`
 	// Error is by how much the count of a row may be too low. It is 0 where
 	// there were few enough different keys. Where it is not, no key that was met
 	// more than twice as often is missing from the rows, unless there are more
 	// such keys than rows.
-	Error int64
+	Error int64 `json:"error,omitempty"`
 }
 
 // RankingRow is a key and how often it was met, in all and for each column of
 // AgeLimits.
 type RankingRow struct {
-	Key   string
-	Count int64
-	ByAge [ageColumns]int64
+	Key   string            `json:"key,omitempty"`
+	Count int64             `json:"count"`
+	ByAge [ageColumns]int64 `json:"by_age"`
+}
+
+// valid reports whether the ranking can be one: nothing in it is negative, and
+// no row counts more than there is.
+func (r *Ranking) valid() bool {
+	rest := r.Total
+	for _, row := range append([]RankingRow{{}}, r.Rows...) {
+		rest.Count -= row.Count
+		for i := range rest.ByAge {
+			rest.ByAge[i] -= row.ByAge[i]
+			if row.ByAge[i] < 0 || rest.ByAge[i] < 0 {
+				return false
+			}
+		}
+		if row.Count < 0 || rest.Count < 0 {
+			return false
+		}
+	}
+	return r.Error >= 0
 }
 
 // ranker finds the most frequent keys with the algorithm of Misra and Gries

@@ -23,18 +23,29 @@ type snapshot struct {
 }
 
 type snapshotInstance struct {
-	Name       string                  `json:"name"`
-	ConfigDir  string                  `json:"config_dir,omitempty"`
-	Up         bool                    `json:"up"`
-	Down       string                  `json:"down,omitempty"`  // why it is not up
-	Error      string                  `json:"error,omitempty"` // why there are no numbers
-	Source     string                  `json:"source,omitempty"`
-	Queues     []Name                  `json:"filter_queues,omitempty"` // only these were looked at
+	Name      string `json:"name"`
+	ConfigDir string `json:"config_dir,omitempty"`
+	Up        bool   `json:"up"`
+	Down      string `json:"down,omitempty"`  // why it is not up
+	Error     string `json:"error,omitempty"` // why there are no numbers
+	Source    string `json:"source,omitempty"`
+	snapshotFilter
 	Unreadable int64                   `json:"unreadable,omitempty"`
 	Corrupt    *int64                  `json:"corrupt,omitempty"`
 	Timeless   bool                    `json:"timeless,omitempty"`
 	Total      *snapshotTally          `json:"total,omitempty"`
 	ByQueue    map[Name]*snapshotTally `json:"queues,omitempty"`
+	Reasons    map[Category]int64      `json:"deferral_reasons,omitempty"`
+	Breakdown  *Breakdown              `json:"breakdown,omitempty"`
+}
+
+// snapshotFilter says what was looked at.
+type snapshotFilter struct {
+	Queues     []Name   `json:"filter_queues,omitempty"`
+	Senders    []string `json:"filter_senders,omitempty"`
+	Recipients []string `json:"filter_recipients,omitempty"`
+	Reasons    []string `json:"filter_reasons,omitempty"`
+	OlderThan  int64    `json:"filter_older_than,omitempty"` // seconds
 }
 
 type snapshotTally struct {
@@ -80,7 +91,7 @@ func toSnapshot(r Reading) snapshotInstance {
 	if s == nil {
 		return i
 	}
-	i.Source, i.Down, i.Queues = s.Source, s.Down, s.Filter.Queues
+	i.Source, i.Down, i.snapshotFilter = s.Source, s.Down, toSnapshotFilter(s.Filter)
 	i.Up = r.Err == nil && s.Down == ""
 	if r.Err != nil {
 		return i
@@ -91,7 +102,33 @@ func toSnapshot(r Reading) snapshotInstance {
 	for name, t := range s.Queues {
 		i.ByQueue[name] = toSnapshotTally(t)
 	}
+	i.Reasons, i.Breakdown = s.Reasons, s.Breakdown
 	return i
+}
+
+func toSnapshotFilter(f Filter) snapshotFilter {
+	return snapshotFilter{
+		Queues:     f.Queues,
+		Senders:    f.Senders.texts(),
+		Recipients: f.Recipients.texts(),
+		Reasons:    f.Reasons.texts(),
+		OlderThan:  wholeSeconds(f.OlderThan),
+	}
+}
+
+func (doc snapshotFilter) filter() (f Filter, ok bool) {
+	f = Filter{Queues: doc.Queues, OlderThan: time.Duration(doc.OlderThan) * time.Second}
+	for _, list := range []struct {
+		texts []string
+		to    *Patterns
+	}{{doc.Senders, &f.Senders}, {doc.Recipients, &f.Recipients}, {doc.Reasons, &f.Reasons}} {
+		for _, text := range list.texts {
+			if list.to.UnmarshalText([]byte(text)) != nil {
+				return f, false
+			}
+		}
+	}
+	return f, f.OlderThan >= 0
 }
 
 func toSnapshotTally(t *Tally) *snapshotTally {
@@ -147,8 +184,18 @@ func foreign(err error) error {
 
 func (i snapshotInstance) reading(now, taken time.Time) (r Reading, ok bool) {
 	r.Instance = Instance{Name: i.Name, ConfigDir: i.ConfigDir}
+	filter, ok := i.filter()
+	if !ok || (i.Breakdown != nil && !i.Breakdown.valid()) {
+		return r, false
+	}
+	for _, messages := range i.Reasons {
+		if messages < 0 {
+			return r, false
+		}
+	}
 	s := &Summary{
-		Taken: now, AsOf: taken, Source: i.Source, Filter: Filter{Queues: i.Queues}, Queues: map[Name]*Tally{},
+		Taken: now, AsOf: taken, Source: i.Source, Filter: filter, Queues: map[Name]*Tally{},
+		Reasons: i.Reasons, Breakdown: i.Breakdown,
 		Facts: Facts{Down: i.Down, Unreadable: i.Unreadable, Corrupt: i.Corrupt, Timeless: i.Timeless},
 	}
 	r.Summary = s
