@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ type command struct {
 	noNewPrivs bool     // setuid and setgid bits are without effect, as with NoNewPrivileges= of systemd
 	env        []string // on top of a PATH, which is all the environment otherwise
 	stdin      string
+	limit      time.Duration // patience where 0
 }
 
 // A result is what a program left behind. The exit code is -1 if a signal ended it.
@@ -105,7 +107,7 @@ func (c command) start(t testing.TB, program string, args ...string) *runningCom
 	}
 	r := &runningCommand{t: t}
 	// Not t.Context, which is done before the cleanup functions.
-	r.ctx, r.cancel = context.WithTimeout(context.Background(), patience)
+	r.ctx, r.cancel = context.WithTimeout(context.Background(), cmp.Or(c.limit, patience))
 	r.cmd = exec.CommandContext(r.ctx, program, args...)
 	r.cmd.Dir = "/"
 	r.cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)

@@ -81,6 +81,7 @@ func writeConfig(t testing.TB, name, content string) string {
 func startDaemon(t testing.TB, as command, program string, args ...string) {
 	t.Helper()
 	before := liveProcesses(t)
+	as.limit = 10 * patience // it is needed for more than one wait
 	daemon := as.start(t, program, args...)
 	t.Cleanup(func() {
 		daemon.signal(unix.SIGTERM)

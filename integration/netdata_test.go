@@ -120,8 +120,9 @@ type netdata struct {
 	start time.Time
 }
 
-// startNetdata starts a Netdata that has one external plugin, of a directory. Files are added to /etc/netdata.
-func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]string) *netdata {
+// startNetdata starts a Netdata that has one external plugin, of a directory. Files are added to /etc/netdata,
+// settings to netdata.conf, where the last one holds.
+func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]string, settings ...string) *netdata {
 	t.Helper()
 	etc := publicTempDir(t)
 	write := func(name, content string) {
@@ -133,7 +134,7 @@ func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]strin
 			t.Fatal(err)
 		}
 	}
-	write("netdata.conf", fmt.Sprintf(netdataConfig, plugin, pluginDir))
+	write("netdata.conf", fmt.Sprintf(netdataConfig, plugin, pluginDir)+strings.Join(settings, ""))
 	write(".opt-out-from-anonymous-statistics", "")
 	for name, content := range files {
 		write(name, content)
@@ -198,7 +199,8 @@ func (n *netdata) verifyConnected(plugin string) {
 
 // get asks the API.
 func (n *netdata) get(path string, query url.Values, answer any) error {
-	address := url.URL{Scheme: "http", Host: netdataAddress, Path: path, RawQuery: query.Encode()}
+	// It knows an option without a value only without the =.
+	address := url.URL{Scheme: "http", Host: netdataAddress, Path: path, RawQuery: strings.TrimSuffix(query.Encode(), "=")}
 	response, err := http.Get(address.String())
 	if err != nil {
 		return err
