@@ -127,7 +127,14 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 		AllowEmpty:   o.AllowEmpty,
 		Query:        queue.Query{Filter: o.Filter(), Reasons: o.countsReasons(), Breakdown: o.Breakdown},
 	})
-	if o.Name != "" && len(readings) == 1 {
+	switch {
+	case o.Name == "":
+	case len(readings) > 1: // in a snapshot
+		return []queue.Reading{{
+			Instance: queue.Instance{Name: o.Name},
+			Err:      fmt.Errorf("--name names one instance, and the input has %d; they have names of their own", len(readings)),
+		}}
+	default:
 		readings[0].Instance.Name = o.Name
 	}
 	return readings
