@@ -1,0 +1,166 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	sshdProgram = "/usr/sbin/sshd"
+	remotePipe  = "../contrib/ssh/check_postfix_queue_ssh.sh"
+	remoteKeys  = "../contrib/ssh/authorized_keys"
+	remoteUser  = "postfix-queue"
+)
+
+// startSSHD starts an sshd on lo that knows the user of docs/remote.md, with the key file of contrib, and has the
+// monitoring system's user know it under several names, as its own:
+//
+//	mx1.example.org     as documented
+//	cut.example.org     where the connection breaks after some bytes
+//	gone.example.org    where nobody listens
+func startSSHD(t testing.TB) {
+	t.Helper()
+	dir := monitoringDir(t)
+	key := func(name string) (public string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if r := runAs(t, monitoringUser, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path); r.exitCode != 0 {
+			t.Fatal(r)
+		}
+		return strings.TrimSpace(readContrib(t, path+".pub"))
+	}
+	authorized := readContrib(t, remoteKeys)
+	documented := strings.Replace(authorized, " KEY\n", " "+key("documented")+"\n", 1)
+	// The parent of the command's shell is the connection.
+	cut := strings.NewReplacer(
+		"--timeout 5", "--timeout 5 | head -c 300; kill -9 $PPID",
+		" KEY\n", " "+key("cut")+"\n",
+	).Replace(authorized)
+
+	bind(t, writeConfig(t, "passwd", readContrib(t, "/etc/passwd")+remoteUser+":x:64999:64999::/:/bin/sh\n"), "/etc/passwd")
+	run := publicTempDir(t)
+	if err := os.Mkdir(run+"/sshd", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, run, "/run")
+	hostKey := filepath.Join(t.TempDir(), "host")
+	if r := runAs(t, "root", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", hostKey); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	const port = 2222
+	server := writeConfig(t, "sshd_config", strings.Join([]string{
+		fmt.Sprint("Port ", port),
+		"ListenAddress 127.0.0.1",
+		"HostKey " + hostKey,
+		"AuthorizedKeysFile " + writeConfig(t, "authorized_keys", documented+cut),
+		"StrictModes no", // the directory for temporary files is everybody's
+		"PasswordAuthentication no",
+		"PidFile none",
+	}, "\n")+"\n")
+
+	public := strings.TrimSpace(readContrib(t, hostKey+".pub"))
+	clients := publicTempDir(t)
+	var config strings.Builder
+	for name, port := range map[string]int{"mx1": port, "cut": port, "gone": 1} {
+		identity := filepath.Join(dir, "documented")
+		if name == "cut" {
+			identity = filepath.Join(dir, "cut")
+		}
+		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n\tUser %s\n\tIdentityFile %s\n\tIdentitiesOnly yes\n",
+			name, port, remoteUser, identity)
+	}
+	fmt.Fprintf(&config, "Host *\n\tGlobalKnownHostsFile %s\n",
+		writeConfig(t, "known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", port, public)))
+	if err := os.WriteFile(clients+"/test.conf", []byte(config.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	bind(t, clients, "/etc/ssh/ssh_config.d")
+
+	startDaemon(t, command{}, sshdProgram, "-D", "-e", "-f", server)
+	waitFor(t, "sshd", func() (bool, any) {
+		r := runAs(t, monitoringUser, "ssh", "-o", "BatchMode=yes", "mx1.example.org", "true")
+		return r.exitCode != 255, r // 255 is ssh's own
+	})
+}
+
+// TestRemote judges and emits the queue of another host over a real ssh, which also fails and breaks.
+func TestRemote(t *testing.T) {
+	needFiles(t, "openssh-server", sshdProgram)
+	needFiles(t, "openssh-client", "/usr/bin/ssh", "/etc/ssh/ssh_config.d")
+	p := startPostfix(t)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.fillQueue(11)
+	installEmitter(t)
+	installPlugin(t)
+	startSSHD(t)
+	plugin := filepath.Join(contribDir(t), "ssh", filepath.Base(remotePipe))
+	judge := func(host string) report {
+		t.Helper()
+		return reportOf(runAs(t, monitoringUser, "sh", plugin, host+".example.org", "-v", "-w", "10"))
+	}
+	receiver := newUDPReceiver(t)
+	pass := func(host string) result {
+		t.Helper()
+		pipe := "ssh -o BatchMode=yes " + host + ".example.org postfix_queue_emit -f json | " +
+			"postfix_queue_emit -i - -n mx1 -f statsd --to " + receiver.target()
+		return runAs(t, monitoringUser, "sh", "-c", pipe)
+	}
+	expect := func(t *testing.T, host, wantState, wantText, wantStderr string) {
+		t.Helper()
+		got := judge(host)
+		if got.state != wantState || !strings.HasPrefix(got.text, "POSTFIX_QUEUE "+wantState+" - "+wantText) || got.perfdata != "" {
+			t.Errorf("want %s, %s and no performance data; got %s", wantState, wantText, got)
+		}
+		if r := pass(host); r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, wantStderr) {
+			t.Errorf("want exit code 1 and %q, got %s", wantStderr, r)
+		}
+		receiver.verifySilence()
+	}
+
+	t.Run("the queue there", func(t *testing.T) {
+		got := judge("mx1")
+		if got.state != "WARNING" || !strings.HasPrefix(got.text, "POSTFIX_QUEUE WARNING - 12 emails (above 10), ") {
+			t.Errorf("want 12 emails, got %s", got)
+		}
+		if emails := parsePerfdata(t, got.perfdata)["emails"]; emails != (perfItem{12, "", "10", ""}) {
+			t.Errorf("performance data: emails is %+v", emails)
+		}
+		if r := pass("mx1"); r.exitCode != 0 || r.stdout+r.stderr != "" {
+			t.Error(r)
+		}
+		gauges := parseGauges(t, strings.ReplaceAll(strings.Join(receiver.received(), ""), "postfix_queue.mx1.", "postfix_queue."))
+		if want := p.list().metrics(queueNames); !containsAll(gauges, want) {
+			t.Errorf("gauges are %v, want %v", gauges, want)
+		}
+	})
+	t.Run("nothing else", func(t *testing.T) {
+		r := runAs(t, monitoringUser, "ssh", "-o", "BatchMode=yes", "mx1.example.org", "id")
+		if r.exitCode != 0 || !strings.HasPrefix(r.stdout, "{\n \"format\": \"postfix-queue-snapshot\"") {
+			t.Errorf("want the snapshot, got %s", r)
+		}
+		r = runAs(t, monitoringUser, "ssh", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-R", "2223:127.0.0.1:25", "mx1.example.org")
+		if r.exitCode == 0 {
+			t.Errorf("a port was forwarded: %s", r)
+		}
+	})
+	t.Run("ssh fails", func(t *testing.T) {
+		expect(t, "gone", "UNKNOWN", "the input is empty, as it is when the command that makes it failed", "the input is empty")
+	})
+	t.Run("the connection breaks", func(t *testing.T) {
+		expect(t, "cut", "UNKNOWN", "standard input: the snapshot is damaged, cut off or of another version", "cut off")
+	})
+	t.Run("not allowed there", func(t *testing.T) {
+		p.set("authorized_mailq_users=root")
+		defer p.set("authorized_mailq_users=static:anyone")
+		expect(t, "mx1", "UNKNOWN", "the input is empty", "postconf -e authorized_mailq_users=root,"+remoteUser)
+	})
+	t.Run("Postfix there is down", func(t *testing.T) {
+		p.stop()
+		expect(t, "mx1", "CRITICAL", "mail system is down", "mail system is down")
+	})
+}
