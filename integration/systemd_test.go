@@ -1,0 +1,43 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const systemdAnalyze = "/usr/bin/systemd-analyze"
+
+// TestSystemdUnits has systemd look at the units of contrib. It says what it does not know, or cannot run.
+func TestSystemdUnits(t *testing.T) {
+	needFiles(t, "systemd", systemdAnalyze)
+	installEmitter(t)
+	// What it is asked about is read with all that the unit depends on, and the machine's own units have faults too.
+	dir := contribDir(t) + "/systemd"
+	units, err := filepath.Glob(dir + "/*.*")
+	if err != nil || len(units) != 4 {
+		t.Fatalf("units are %q, %v", units, err)
+	}
+	for _, unit := range units {
+		name := filepath.Base(unit)
+		t.Run(name, func(t *testing.T) {
+			r := runAs(t, "root", systemdAnalyze, "verify", "--man=no", unit)
+			if r.exitCode != 0 {
+				t.Error(r)
+			}
+			for line := range strings.Lines(r.stdout + r.stderr) {
+				if strings.Contains(line, "postfix-queue-") {
+					t.Errorf("systemd says: %s", line)
+				}
+			}
+			if strings.HasSuffix(name, ".timer") {
+				if _, err := os.Stat(strings.TrimSuffix(unit, ".timer") + ".service"); err != nil {
+					t.Errorf("nothing to start: %v", err)
+				}
+			}
+		})
+	}
+}
