@@ -4,10 +4,13 @@
 
 _postfix_queue_metrics="emails size age recipients forced_expire corrupt
 	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age
-	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age"
+	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age
+	deferred_connection_refused deferred_connection_timed_out deferred_host_not_found deferred_lost_connection
+	deferred_mailbox_full deferred_no_route deferred_other deferred_policy_refused deferred_rate_limited deferred_tls
+	deferred_transport"
 
 _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-directory -i --input --max-age
-	--allow-empty -q --queue -t --timeout -v --verbose -h --help -V --version"
+	--allow-empty -q --queue --sender --recipient --reason --older-than --reasons -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
 	local options="-w --warning -c --critical -M --mailserver $_postfix_queue_common"
@@ -16,7 +19,7 @@ _check_postfix_queue() {
 
 _postfix_queue_emit() {
 	local options="-f --format --to -m --metrics -n --name -p --prefix --part --usec --update-every --priority
-		--check --dry-run $_postfix_queue_common"
+		--check --dry-run --breakdown $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
 
