@@ -77,6 +77,10 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitUsage
 	}
 
+	if file, ok := target.(emit.File); ok && opts.Breakdown {
+		target = emit.PrivateFile{File: file}
+	}
+
 	reading, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
 	readings := opts.read(reading, stdin)
 	cancel()

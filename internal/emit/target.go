@@ -69,7 +69,19 @@ func (Stdout) String() string { return "standard output" }
 type File string
 
 // Send writes the file, with mode 0644.
-func (path File) Send(_ context.Context, document []byte) (err error) {
+func (path File) Send(_ context.Context, document []byte) error {
+	return path.write(document, 0o644)
+}
+
+// PrivateFile is a File that not everybody may read: it has addresses in it.
+type PrivateFile struct{ File }
+
+// Send writes the file, with mode 0640.
+func (f PrivateFile) Send(_ context.Context, document []byte) error {
+	return f.write(document, 0o640)
+}
+
+func (path File) write(document []byte, mode os.FileMode) (err error) {
 	// Neither a link nor a device, such as /dev/null, is to become a file.
 	switch info, err := os.Stat(string(path)); {
 	case err == nil && !info.Mode().IsRegular():
@@ -95,7 +107,7 @@ func (path File) Send(_ context.Context, document []byte) (err error) {
 	if _, err := f.Write(document); err != nil {
 		return err
 	}
-	if err := f.Chmod(0o644); err != nil {
+	if err := f.Chmod(mode); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -55,7 +55,7 @@ func (in *input) open(ctx context.Context, q queue.Query) ([]queue.Reading, erro
 	}
 	start, _ := r.Peek(peekLength) // less at the end, whose reason is met again
 	if snapshotStart.Match(start) {
-		return in.snapshot(ctx, r, detail, q.Filter)
+		return in.snapshot(ctx, r, detail, q)
 	}
 	if in.path != "-" {
 		if err := in.checkAge(f); err != nil {
@@ -88,8 +88,8 @@ const peekLength = 80
 var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.SnapshotFormat + `"`)
 
 // snapshot reads a snapshot.
-func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, filter queue.Filter) ([]queue.Reading, error) {
-	if !filter.IsZero() {
+func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q queue.Query) ([]queue.Reading, error) {
+	if !q.Filter.IsZero() {
 		return nil, errors.New("a snapshot holds numbers, no messages: filter where it is written")
 	}
 	now := time.Now()
@@ -103,6 +103,11 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, filte
 	age := now.Sub(taken).Truncate(time.Second)
 	if in.maxAge > 0 && (age > in.maxAge || age < -clockSlack) {
 		return nil, &StaleError{Path: detail, Age: age, MaxAge: in.maxAge}
+	}
+	for _, reading := range readings {
+		if q.Reasons && reading.Complete() && reading.Summary.Reasons == nil {
+			return nil, fmt.Errorf("%s does not say why mail is deferred; write it with --reasons", detail)
+		}
 	}
 	for _, reading := range readings {
 		reading.Summary.Detail = fmt.Sprintf("%s, a snapshot of %s ago", detail, age)
