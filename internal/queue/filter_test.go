@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -141,7 +142,7 @@ func TestSummarizeFiltered(t *testing.T) {
 
 func TestSummarizeRefusesAgesThatNobodyKnows(t *testing.T) {
 	text := messages{list: stuckQueue(), facts: Facts{Timeless: true}}
-	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); err != ErrTimeless {
+	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrTimeless) {
 		t.Errorf("got %v, want %v", err, ErrTimeless)
 	}
 }
