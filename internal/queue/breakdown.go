@@ -24,7 +24,8 @@ type ReasonCount struct {
 	Category Category `json:"category"`
 	Messages int64    `json:"messages"`
 	// Example is the most frequent reason of the category, as Postfix has it but
-	// not longer than 240 bytes; empty where there is none.
+	// without "delivery temporarily suspended" and not longer than 240 bytes;
+	// empty where there is none.
 	Example string `json:"example,omitempty"`
 }
 
@@ -127,8 +128,13 @@ func (g *gatherer) addExample(category Category, reason string) {
 	if g.examples[category] == nil {
 		g.examples[category] = newRanker(rankedExamples)
 	}
-	g.examples[category].add(firstBytes(reason, maxExample), 0)
+	g.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
 }
+
+// suspended is what the queue manager puts before the reason of a message that
+// it did not try, for another one to the same destination was deferred:
+// qmgr_deliver.c, qmgr_error.c.
+const suspended = "delivery temporarily suspended: "
 
 // firstBytes returns at most n bytes of a text, and no part of a character.
 func firstBytes(text string, n int) string {
