@@ -303,6 +303,15 @@ func TestIcingaArguments(t *testing.T) {
 			[]string{"--queue !hold", "--verbose"},
 			"but hold) | ",
 		},
+		"filters": {
+			`vars.postfix_queue_sender = "!^news@"
+			vars.postfix_queue_recipient = "@example[.]com$$"
+			vars.postfix_queue_reason = [ "refused", "late" ]
+			vars.postfix_queue_older_than = 1h
+			vars.postfix_queue_reasons = true`,
+			[]string{"--older-than 3600", "--reason refused", "--reason late", "--reasons", "--recipient @example[.]com$", "--sender !^news@"},
+			" OK - no emails (sender not ^news@, recipient @example[.]com?, reason refused or late, at least 1h old) | ",
+		},
 		"file": {
 			`vars.postfix_queue_input = "` + old + `"
 			vars.postfix_queue_max_age = 2h
