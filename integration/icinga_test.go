@@ -306,11 +306,11 @@ func TestIcingaArguments(t *testing.T) {
 		"filters": {
 			`vars.postfix_queue_sender = "!^news@"
 			vars.postfix_queue_recipient = "@example[.]com$$"
-			vars.postfix_queue_reason = [ "refused", "late" ]
+			vars.postfix_queue_reason = [ "late", "refused" ]
 			vars.postfix_queue_older_than = 1h
 			vars.postfix_queue_reasons = true`,
-			[]string{"--older-than 3600", "--reason refused", "--reason late", "--reasons", "--recipient @example[.]com$", "--sender !^news@"},
-			" OK - no emails (sender not ^news@, recipient @example[.]com?, reason refused or late, at least 1h old) | ",
+			[]string{"--older-than 3600", "--reason late", "--reason refused", "--reasons", "--recipient @example[.]com$", "--sender !^news@"},
+			" OK - no emails (sender not ^news@, recipient @example[.]com?, reason late or refused, at least 1h old) | ",
 		},
 		"file": {
 			`vars.postfix_queue_input = "` + old + `"
