@@ -53,7 +53,7 @@ func inspect(t *testing.T, m oneMessage) {
 	if !found || !strings.HasPrefix(text, "POSTFIX_QUEUE OK - 1 email, ") {
 		t.Errorf("line 1 is %q", lines[0])
 	}
-	for _, item := range strings.Split(perfdata, " ") {
+	for item := range strings.SplitSeq(perfdata, " ") {
 		if !regexp.MustCompile(`^[a-z_]+=[0-9]+[Bs]?;;;0$`).MatchString(item) {
 			t.Errorf("performance data %q", item)
 		}
