@@ -49,19 +49,12 @@ func newDeferLogs(dir int, stopped func() bool) *deferLogs {
 	return &deferLogs{dir: dir, stopped: stopped, lines: lineReader{r: bufio.NewReaderSize(nil, windowSize)}}
 }
 
-// addReasons fills in why the message's recipients were deferred. The depth is
-// that of the hash directories in which the message itself was found: where
-// both queues are hashed, as they are unless main.cf says otherwise, the log
-// lies in as many.
-func (l *deferLogs) addReasons(m *queue.Message, depth int) error {
-	fd, err := l.open(m.ID, depth)
-	if fd < 0 {
-		return err
-	}
-	defer unix.Close(fd)
+// addReasons fills in, from a message's open log, why its recipients were
+// deferred.
+func (l *deferLogs) addReasons(m *queue.Message, fd int) error {
 	l.lines.r.Reset(fileDescriptor(fd))
 	index := recipientIndex{recipients: m.Recipients}
-	err = parseDeferLog(&l.lines, l.stopped, func(recipient, reason []byte) {
+	err := parseDeferLog(&l.lines, l.stopped, func(recipient, reason []byte) {
 		if i := index.of(recipient); i >= 0 && m.Recipients[i].Reason == "" {
 			m.Recipients[i].Reason = l.text(reason)
 		}
@@ -72,14 +65,16 @@ func (l *deferLogs) addReasons(m *queue.Message, depth int) error {
 	return err
 }
 
-// open returns the descriptor of a message's log, -1 where there is none.
-// Where hash_queue_names has only one of the two queues, the log lies at
-// another depth than the message.
+// open returns the descriptor of a message's log, -1 where there is none. The
+// depth is that of the hash directories in which the message itself was found:
+// where both queues are hashed, as they are unless main.cf says otherwise, the
+// log lies in as many. Where hash_queue_names has only one of them it does not.
 func (l *deferLogs) open(id string, depth int) (fd int, err error) {
 	for _, d := range [...]int{depth, 0, 1, 2} {
 		fd, err = openQuietly(l.dir, hashedPath(id, d))
 		switch {
 		case err == nil:
+			bringSoon(fd)
 			return fd, nil
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		default:

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -109,7 +110,13 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := queue.Message{ID: "1C60B98409B", Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}}}
-		if err := newDeferLogs(fd, nil).addReasons(&m, 1); err != nil {
+		logs := newDeferLogs(fd, nil)
+		opened, err := logs.open(m.ID, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(opened)
+		if err := logs.addReasons(&m, opened); err != nil {
 			t.Fatal(err)
 		}
 		want := []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}, {Address: "c@example.com"}}

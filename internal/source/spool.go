@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 
 // Spool reads the queue directories themselves, as root or the mail owner. It
 // is by far the cheapest source: an ordinary message costs one open, one stat,
-// one read of 4 KiB and one close. Nothing in the spool is written, locked or
-// touched, and nothing in it is trusted.
+// one hint to the kernel, one read of 4 KiB and one close. Nothing in the spool
+// is written, locked or touched, and nothing in it is trusted.
 type Spool struct {
 	QueueDir string // queue_directory
 	// MailVersion returns mail_version, empty where it is not known. It is called
@@ -83,15 +84,14 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs int, visit 
 		wg.Go(func() {
 			r := messageReader{rules: rules, logs: newDeferLogs(logs, rules.stopped)}
 			r.message.Queue = name
+			visitInTurn := func(m *queue.Message) {
+				visiting.Lock()
+				defer visiting.Unlock()
+				visit(m)
+			}
 			if err := guard(func() {
-				errs[i] = walk.each(ctx, func(dir *walkDir, id string) error {
-					ok, err := r.read(dir, id)
-					if ok {
-						visiting.Lock()
-						defer visiting.Unlock()
-						visit(&r.message)
-					}
-					return err
+				errs[i] = walk.each(ctx, func(dir *walkDir, ids []string) error {
+					return r.read(ctx, dir, ids, visitInTurn)
 				})
 			}); err != nil {
 				errs[i] = err
@@ -112,14 +112,16 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs int, visit 
 func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
 	walk := newQueueWalk(filepath.Join(s.QueueDir, "corrupt"), true)
 	defer walk.close()
-	err = walk.each(ctx, func(dir *walkDir, id string) error {
-		var stat unix.Stat_t
-		switch err := unix.Fstatat(dir.fd, id, &stat, unix.AT_SYMLINK_NOFOLLOW); {
-		case errors.Is(err, unix.ENOENT):
-		case err != nil:
-			return err
-		case stat.Mode&unix.S_IFMT == unix.S_IFREG:
-			n++
+	err = walk.each(ctx, func(dir *walkDir, ids []string) error {
+		for _, id := range ids {
+			var stat unix.Stat_t
+			switch err := unix.Fstatat(dir.fd, id, &stat, unix.AT_SYMLINK_NOFOLLOW); {
+			case errors.Is(err, unix.ENOENT):
+			case err != nil:
+				return dir.explain(id, err)
+			case stat.Mode&unix.S_IFMT == unix.S_IFREG:
+				n++
+			}
 		}
 		return nil
 	})
@@ -129,49 +131,120 @@ func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// messageReader reads queue files, one after the other.
+// messageReader reads queue files, some at a time.
 type messageReader struct {
 	rules   envelopeRules
 	logs    *deferLogs // nil: without deferral reasons
+	opened  []openFile
 	window  recordWindow
 	message queue.Message
+}
+
+// openFile is a queue file that may hold a message, open.
+type openFile struct {
+	id   string
+	fd   int
+	stat unix.Stat_t
+	log  int // descriptor of its defer log; -1: there is none, or nobody asked
+}
+
+// readAhead is how many files a worker opens before it reads the first: the
+// kernel brings their beginnings from the disk meanwhile. With a cold cache
+// that takes half of the time and less.
+const readAhead = 16
+
+// read visits the messages among the files of a directory.
+func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, visit func(*queue.Message)) error {
+	for some := range slices.Chunk(ids, readAhead) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.readSome(dir, some, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *messageReader) readSome(dir *walkDir, ids []string, visit func(*queue.Message)) error {
+	defer r.closeAll()
+	for _, id := range ids {
+		if err := r.open(dir, id); err != nil {
+			return dir.explain(id, err)
+		}
+	}
+	for _, f := range r.opened {
+		ok, err := r.readMessage(f)
+		if err != nil {
+			return dir.explain(f.id, err)
+		}
+		if ok {
+			visit(&r.message)
+		}
+	}
+	return nil
 }
 
 // openFlags open a file that may be anything, put there by anybody: no link is
 // followed, no FIFO waited for, and no access time written back to the disk.
 const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-// read reads the message of a queue file and reports whether it is one.
-func (r *messageReader) read(dir *walkDir, id string) (ok bool, err error) {
+// open opens a file if it can be a message, and what belongs to it.
+func (r *messageReader) open(dir *walkDir, id string) error {
 	fd, err := openQuietly(dir.fd, id)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return false, nil // delivered meanwhile; a link; a socket, or a device that is not there
+		return nil // delivered meanwhile; a link; a socket, or a device that is not there
 	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
-		return false, nil // its owner holds a lease on it
+		return nil // its owner holds a lease on it
 	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir.fd, id)):
-		return false, nil // showq cannot open it either, or does not try
+		return nil // showq cannot open it either, or does not try
 	case err != nil:
-		return false, err
+		return err
 	}
-	defer unix.Close(fd)
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return false, err
+	f := openFile{id: id, fd: fd, log: -1}
+	if err := unix.Fstat(fd, &f.stat); err != nil || !isReady(&f.stat) {
+		unix.Close(fd)
+		return err
 	}
-	if !isReady(&stat) {
-		return false, nil
-	}
-	r.message.ID = id
-	r.message.ForcedExpire = stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
-	f := queueFile{ReaderAt: fileDescriptor(fd), sizeBytes: stat.Size, modified: time.Unix(stat.Mtim.Sec, 0)}
-	if !r.window.readEnvelope(f, r.rules, &r.message) {
-		return false, nil
-	}
+	bringSoon(fd)
 	if r.logs != nil {
-		return true, r.logs.addReasons(&r.message, dir.depth)
+		if f.log, err = r.logs.open(id, dir.depth); err != nil {
+			unix.Close(fd)
+			return err
+		}
+	}
+	r.opened = append(r.opened, f)
+	return nil
+}
+
+// bringSoon asks the kernel for the beginning of a file without waiting for it.
+func bringSoon(fd int) {
+	_ = unix.Fadvise(fd, 0, windowSize, unix.FADV_WILLNEED) // no more than a hint
+}
+
+// readMessage reads the message of a file and reports whether it is one.
+func (r *messageReader) readMessage(f openFile) (ok bool, err error) {
+	r.message.ID = f.id
+	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
+	file := queueFile{ReaderAt: fileDescriptor(f.fd), sizeBytes: f.stat.Size, modified: time.Unix(f.stat.Mtim.Sec, 0)}
+	if !r.window.readEnvelope(file, r.rules, &r.message) {
+		return false, nil
+	}
+	if f.log >= 0 {
+		return true, r.logs.addReasons(&r.message, f.log)
 	}
 	return true, nil
+}
+
+func (r *messageReader) closeAll() {
+	for _, f := range r.opened {
+		unix.Close(f.fd)
+		if f.log >= 0 {
+			unix.Close(f.log)
+		}
+	}
+	r.opened = r.opened[:0]
 }
 
 // isReady reports whether a file can be a message: a regular one with all of
@@ -275,24 +348,19 @@ func newQueueWalk(root string, hashed bool) *queueWalk {
 	return &queueWalk{hashed: hashed, pending: []pendingDir{{path: root}}}
 }
 
-// each calls do with the directory and the name of file after file until none is left, ctx ends, or an error stops all workers.
-func (w *queueWalk) each(ctx context.Context, do func(dir *walkDir, id string) error) error {
+// each calls do with a directory and names of files in it, again and again until
+// none is left, ctx ends, or an error stops all workers.
+func (w *queueWalk) each(ctx context.Context, do func(dir *walkDir, ids []string) error) error {
 	for {
 		dir, names, err := w.next(ctx)
 		if err != nil || names == nil {
 			return err
 		}
-		for _, name := range names {
-			if !isQueueFileName(name) || (w.hashed && len(name) == 1) {
-				continue
-			}
-			if ctx.Err() != nil {
-				break
-			}
-			if err := do(dir, name); err != nil {
-				w.fail(fmt.Errorf("cannot read %s: %w", filepath.Join(dir.path, name), err))
-				break
-			}
+		ids := slices.DeleteFunc(names, func(name string) bool {
+			return !isQueueFileName(name) || (w.hashed && len(name) == 1)
+		})
+		if err := do(dir, ids); err != nil && ctx.Err() == nil {
+			w.fail(err)
 		}
 		w.release(dir)
 	}
@@ -388,6 +456,11 @@ func (w *queueWalk) close() {
 		w.current.atEnd = true
 		w.current.closeIfDone()
 	}
+}
+
+// explain says which file of the directory could not be read.
+func (d *walkDir) explain(id string, err error) error {
+	return fmt.Errorf("cannot read %s: %w", filepath.Join(d.path, id), err)
 }
 
 func (d *walkDir) closeIfDone() {
