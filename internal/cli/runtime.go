@@ -10,5 +10,5 @@ import (
 // same for a queue of any length. Reading is far faster than Postfix lists.
 func LimitRuntime() {
 	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(15) // of the least heap, 4 MiB
+	debug.SetGCPercent(25) // of the least heap, 4 MiB: a short listing is read without a collection
 }

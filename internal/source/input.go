@@ -54,7 +54,7 @@ func (in *input) open(ctx context.Context, q queue.Query) ([]queue.Reading, erro
 		return nil, in.explain(ctx, err)
 	}
 	start, _ := r.Peek(peekLength) // less at the end, whose reason is met again
-	if snapshotStart.Match(start) {
+	if isSnapshot(start) {
 		return in.snapshot(ctx, r, detail, q)
 	}
 	if in.path != "-" {
@@ -85,7 +85,12 @@ func (in *input) explain(ctx context.Context, err error) error {
 // peekLength is how much of the input shows what it is.
 const peekLength = 80
 
-var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.SnapshotFormat + `"`)
+// isSnapshot reports whether a document that begins so is a snapshot: its first
+// member says so.
+func isSnapshot(start []byte) bool {
+	pattern := regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.SnapshotFormat + `"`)
+	return pattern.Match(start)
+}
 
 // snapshot reads a snapshot.
 func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q queue.Query) ([]queue.Reading, error) {

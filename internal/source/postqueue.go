@@ -79,8 +79,6 @@ func orUnknown(reason string) string {
 	return reason
 }
 
-var deniedUser = regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
-
 // explain finds out what a failure of postqueue means. Whatever it is, the
 // exit status is 69: only the text tells (postqueue.c, showq_compat.c,
 // mail_conf.c, mail_queue.c of Postfix).
@@ -90,6 +88,7 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	if reason, ok := fatal("Queue report unavailable - mail system is down"); ok {
 		return &DownError{reason}
 	}
+	deniedUser := regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
 	if m := deniedUser.FindStringSubmatch(stderr); m != nil {
 		denied := &AccessError{User: m[1], Authorized: p.presentValue(ctx, "authorized_mailq_users"), ConfigDir: p.configDir}
 		if m[1] == "unknown" {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -137,10 +138,12 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
-var summaryPattern = regexp.MustCompile(`^-- ([0-9]+) Kbytes in ([0-9]+) Requests?\.$`)
+var summaryPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^-- ([0-9]+) Kbytes in ([0-9]+) Requests?\.$`)
+})
 
 func parseTextSummary(line string) *textSummary {
-	m := summaryPattern.FindStringSubmatch(line)
+	m := summaryPattern().FindStringSubmatch(line)
 	if m == nil {
 		return nil
 	}

@@ -2,16 +2,12 @@ package thresholds
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
-
-// A number with an optional suffix. What the suffix may be depends on the unit.
-var numberPattern = regexp.MustCompile(`^([+-]?(?:\d+(?:\.\d*)?|\.\d+))([A-Za-z]*)$`)
 
 // maxNumber is the largest number that can be told apart from its neighbours
 // exactly, in bytes 8 PiB. Beyond it a limit would silently become another.
@@ -20,11 +16,10 @@ const maxNumber = 1 << 53
 // parseNumber reads a number of the given unit and returns it in the metric's
 // own unit, or why it is none.
 func parseNumber(text string, unit queue.Unit) (value float64, refusal string) {
-	parts := numberPattern.FindStringSubmatch(text)
-	if parts == nil {
+	digits, suffix, ok := splitNumber(text)
+	if !ok {
 		return 0, notANumber(text)
 	}
-	digits, suffix := parts[1], parts[2]
 	factor, known := suffixes(unit)[suffix]
 	if !known {
 		return 0, badSuffix(text, suffix, unit)
@@ -34,6 +29,26 @@ func parseNumber(text string, unit queue.Unit) (value float64, refusal string) {
 		return 0, fmt.Sprintf("%s is too large", text)
 	}
 	return value + 0, "" // + 0: minus zero is zero
+}
+
+// splitNumber divides a text into a decimal number and a suffix of letters, which
+// may be empty. A number has digits, before or after its point.
+func splitNumber(text string) (number, suffix string, ok bool) {
+	const digits = "0123456789"
+	unsigned := text
+	if unsigned != "" && (unsigned[0] == '+' || unsigned[0] == '-') {
+		unsigned = unsigned[1:]
+	}
+	afterWhole := strings.TrimLeft(unsigned, digits)
+	hasDigits := len(afterWhole) < len(unsigned)
+	suffix = afterWhole
+	if fraction, hasPoint := strings.CutPrefix(afterWhole, "."); hasPoint {
+		suffix = strings.TrimLeft(fraction, digits)
+		hasDigits = hasDigits || len(suffix) < len(fraction)
+	}
+	isLetter := func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
+	ok = hasDigits && strings.TrimLeftFunc(suffix, isLetter) == ""
+	return strings.TrimSuffix(text, suffix), suffix, ok
 }
 
 // suffixes returns what may follow a number of that unit, and its worth.
