@@ -3,10 +3,17 @@
 package integration
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // The most that a program may have in memory at a time, however long the listing is.
@@ -71,6 +78,80 @@ func TestMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The most that the breakdown of a queue may take, whatever strangers have put there.
+const maxHostilePeakBytes = 48 << 20
+
+// TestMemoryOfHostileQueue shows that the breakdown stays small for a million messages each of which has
+// domains and a reason of its own, of the greatest length.
+func TestMemoryOfHostileQueue(t *testing.T) {
+	if raceDetector() {
+		t.Skip("slow with the race detector, which the programs are built without anyway")
+	}
+	const emails = 1_000_000
+	for name, tested := range map[string]struct {
+		args []string
+		want []string
+	}{
+		checkProgram: {
+			[]string{"-vv"},
+			[]string{" - 1000000 emails, ", "recipients by domain and age in minutes, at least\n", "emails  sender domain, at least\n", "1000000  mailbox or disk full: "},
+		},
+		emitterProgram: {
+			[]string{"-f", "json", "--reasons", "--breakdown"},
+			[]string{`"messages": 1000000,`, `"mailbox_full": 1000000`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fifo := filepath.Join(publicTempDir(t), "listing")
+			if err := unix.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			written := make(chan error, 1)
+			go func() { written <- writeHostileListing(fifo, emails) }()
+			r, peakBytes := measurePeak(t, program(t, name), append(tested.args, "-t", "500", "--input", fifo)...)
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+			t.Logf("peak %d KiB", peakBytes>>10)
+			for _, want := range tested.want {
+				if r.exitCode != 0 || !strings.Contains(r.stdout, want) {
+					t.Fatalf("no %q in %s", want, r)
+				}
+			}
+			if peakBytes > maxHostilePeakBytes {
+				t.Errorf("the peak is %d KiB", peakBytes>>10)
+			}
+		})
+	}
+}
+
+// writeHostileListing writes a listing of n messages. Addresses have the greatest length of SMTP, and
+// reasons that of a line in a log of bounce(8).
+func writeHostileListing(path string, n int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) // waits for the reader
+	if err != nil {
+		return err
+	}
+	const maxDomain, maxReason = 253, 1900
+	local, label, words := strings.Repeat("l", 64), strings.Repeat("d", 63), strings.Repeat("w", maxReason)
+	w := bufio.NewWriterSize(f, 64<<10)
+	var line []byte
+	for i := range n {
+		number := strconv.Itoa(i)
+		domain := (number + "." + label + "." + label + "." + label + "." + label)[:maxDomain-len(".example")] + ".example"
+		line = append(line[:0], `{"queue_name": "deferred", "queue_id": "A`...)
+		line = append(append(line, number...), `", "arrival_time": 1700000000, "message_size": 3000, "forced_expire": false, "sender": "`...)
+		line = append(append(append(line, local...), "@s"...), domain[:maxDomain-1]...)
+		line = append(append(append(append(line, `", "recipients": [{"address": "`...), local...), '@'), domain...)
+		line = append(append(append(line, `", "delay_reason": "host mx.example[192.0.2.1] said: 452 4.2.2 `...), number...), ' ')
+		line = append(append(line, words...), "\"}]}\n"...)
+		if _, err := w.Write(line); err != nil {
+			break // Flush says it again
+		}
+	}
+	return errors.Join(w.Flush(), f.Close())
 }
 
 func inKiB(bytes []int64) []int64 {
