@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,8 +35,8 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 	p := startPostfix(t, "defer_transports=", "smtp_helo_timeout=1s", "transport_maps=inline:{"+strings.Join(table, ", ")+"}",
 		"smtp_tls_policy_maps=inline:{secure.example=encrypt, ["+strings.TrimPrefix(plain.transport(), "smtp:[")+"=encrypt}")
 	counts := map[string]int{
-		"refused.example": 40, "greylisted.example": 35, "full.example": 30, "limited.example": 25,
-		"unknown.example": 20, "secure.example": 15, "silent.example": 3, "held.example": 10,
+		"refused.example": 80, "greylisted.example": 70, "full.example": 60, "limited.example": 50,
+		"unknown.example": 40, "secure.example": 30, "silent.example": 3, "held.example": 20,
 	}
 	total := 0
 	for domain, n := range counts {
@@ -54,35 +55,48 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 	p.hold(held...)
 
 	want := []string{
-		"    40  connection refused: connect to 127.0.0.1[127.0.0.1]:1: Connection refused",
-		"    60  greylisted or rate limited: host 127.0.0.1[127.0.0.1] said: 450 4.2.0 Recipient address rejected: Greylisted (in reply to RCPT TO command)",
-		"    30  mailbox or disk full: host 127.0.0.1[127.0.0.1] said: 452 4.2.2 Mailbox full (in reply to RCPT TO command)",
-		"    20  host not found: ",
-		"    15  TLS: TLS is required, but was not offered by host 127.0.0.1[127.0.0.1]",
+		"    80  connection refused: connect to 127.0.0.1[127.0.0.1]:1: Connection refused",
+		"   120  greylisted or rate limited: host 127.0.0.1[127.0.0.1] said: 450 4.2.0 Recipient address rejected: Greylisted (in reply to RCPT TO command)",
+		"    60  mailbox or disk full: host 127.0.0.1[127.0.0.1] said: 452 4.2.2 Mailbox full (in reply to RCPT TO command)",
+		"    40  host not found: ",
+		"    30  TLS: TLS is required, but was not offered by host 127.0.0.1[127.0.0.1]",
 		"     3  connection timed out: conversation with 127.0.0.1[127.0.0.1] timed out while receiving the initial server greeting",
-		"    10  on hold",
-		"refused.example     40  40  0  0  0  0   0   0   0    0     0",
+		"    20  on hold",
+	}
+	want = append(want, "   177  0.senders.example", "   176  1.senders.example")
+	counts["TOTAL"] = total
+	var withAges, withoutAges []string // all of the mail is younger than five minutes
+	for domain, n := range counts {
+		row := fmt.Sprintf("%-18s %3d", domain, n)
+		withoutAges = append(withoutAges, row+"\n")
+		withAges = append(withAges, fmt.Sprintf("%s %3d  0  0  0  0   0   0   0    0     0\n", row, n))
 	}
 	dir := publicTempDir(t)
-	json, snapshot := filepath.Join(dir, "listing.json"), filepath.Join(dir, "snapshot.json")
-	if err := os.WriteFile(json, []byte(p.must(p.postqueue("-j")).stdout), 0o644); err != nil {
-		t.Fatal(err)
+	json, text, snapshot := filepath.Join(dir, "listing.json"), filepath.Join(dir, "listing.txt"), filepath.Join(dir, "snapshot.json")
+	for path, option := range map[string]string{json: "-j", text: "-p"} {
+		if err := os.WriteFile(path, []byte(p.must(p.postqueue(option)).stdout), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.must(runAs(t, "root", program(t, "postfix_queue_emit"), "-f", "json", "--breakdown", "--to", snapshot))
 	for _, args := range [][]string{
-		{"--source", "spool"}, {"--source", "showq"}, {"--source", "postqueue"}, {"-i", json}, {"-i", snapshot},
+		{"--source", "spool"}, {"--source", "showq"}, {"--source", "postqueue"}, {"-i", json}, {"-i", text}, {"-i", snapshot},
 	} {
 		t.Run(strings.TrimPrefix(filepath.Base(args[1]), "--"), func(t *testing.T) {
 			got := runAs(t, "root", program(t, "check_postfix_queue"), append(args, "-vv")...)
-			for _, line := range want {
+			rows := withAges
+			if args[1] == text {
+				rows = withoutAges
+			}
+			for _, line := range slices.Concat(want, rows) {
 				if !strings.Contains(got.stdout, "\n"+line) {
 					t.Errorf("no line %q in\n%v", line, got)
 				}
 			}
 		})
 	}
-	got := runAs(t, "nobody", program(t, "check_postfix_queue"), "--recipient", "@refused.example$", "--sender", "!@1[.]senders", "-c", "19", "-c", "deferred_connection_refused=100")
-	if !strings.Contains(got.stdout, "CRITICAL - 20 emails (above 19)") || !strings.Contains(got.stdout, "deferred_connection_refused=20;") {
+	got := runAs(t, "nobody", program(t, "check_postfix_queue"), "--recipient", "@refused.example$", "--sender", "!@1[.]senders", "-c", "39", "-c", "deferred_connection_refused=100")
+	if !strings.Contains(got.stdout, "CRITICAL - 40 emails (above 39)") || !strings.Contains(got.stdout, "deferred_connection_refused=40;") {
 		t.Errorf("filtered: %v", got)
 	}
 }
