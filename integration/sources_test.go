@@ -42,6 +42,11 @@ func TestSourcesAgree(t *testing.T) {
 					}
 				}
 			}
+			want := whatTextTells(snapshotOf(t, "root", "--source", "postqueue"))
+			text := saveListing(t, p.must(p.postqueue("-p")).stdout)
+			if diff := cmp.Diff(want, whatTextTells(snapshotOf(t, "root", "--input", text))); diff != "" {
+				t.Errorf("(-postqueue -j +postqueue -p):\n%s\n%s", diff, p.postqueue("-p").stdout)
+			}
 			for _, queues := range []string{"maildrop", "!hold", "deferred,incoming"} {
 				want := snapshotOf(t, "root", "--source", "postqueue", "-q", queues)
 				for _, source := range []string{"spool", "showq"} {
@@ -78,6 +83,31 @@ func snapshotOf(t *testing.T, user string, args ...string) map[string]any {
 		delete(tally.(map[string]any), "ages") // counted up to the moment of the reading
 	}
 	return document.Instances[0]
+}
+
+// whatTextTells leaves of a snapshot what the text of postqueue -p can know: nothing of times, nor of
+// deferred, incoming and maildrop on their own. With that it cannot know how much of the mail that has a
+// reason is deferred: what is requeued in maildrop still has its own.
+func whatTextTells(snapshot map[string]any) map[string]any {
+	delete(snapshot, "timeless")
+	delete(snapshot["total"].(map[string]any), "oldest_arrival")
+	queues := snapshot["queues"].(map[string]any)
+	for _, queue := range []string{"deferred", "incoming", "maildrop"} {
+		delete(queues, queue)
+	}
+	for _, tally := range queues {
+		delete(tally.(map[string]any), "oldest_arrival")
+	}
+	delete(snapshot, "deferral_reasons")
+	breakdown := snapshot["breakdown"].(map[string]any)
+	delete(breakdown, "reasons")
+	for _, ranking := range breakdown {
+		total, rows := ranking.(map[string]any)["total"], ranking.(map[string]any)["rows"].([]any)
+		for _, row := range append(rows, total) {
+			delete(row.(map[string]any), "by_age")
+		}
+	}
+	return snapshot
 }
 
 // fillEveryQueue starts a Postfix that has mail of every kind in every queue, and brings it to rest.
