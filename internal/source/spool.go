@@ -40,8 +40,7 @@ const spoolWorkers = 4
 func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	// First, for a queue may be long because of it.
 	facts := queue.Facts{Detail: s.QueueDir, Down: qmgrDown(ctx, s.QueueDir)}
-	// The workers wait in the kernel, where each needs a processor.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(min(spoolWorkers, runtime.NumCPU())))
+	raiseProcessors()
 
 	logs := noDeferLogs
 	if depth == queue.WithReasons {
@@ -65,6 +64,15 @@ func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.M
 	}
 	facts.Corrupt = &corrupt
 	return facts, nil
+}
+
+// raiseProcessors lets the workers run side by side: they wait in the kernel,
+// where each holds a processor. It stays so, for another instance may be read
+// at the same time, and what comes after minds nothing.
+func raiseProcessors() {
+	if n := min(spoolWorkers, runtime.NumCPU()); runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 // readQueue reads one queue, with the deferral reasons from the logs in the
