@@ -18,6 +18,7 @@ import (
 // part of fails the test.
 func decoders() map[string]func(t *testing.T, document string) map[string]string {
 	return map[string]func(t *testing.T, document string) map[string]string{
+		"graphite":   decodeGraphite,
 		"netdata":    decodeNetdata,
 		"prometheus": decodePrometheus,
 		"statsd":     decodeStatsd,
@@ -103,6 +104,25 @@ func decodeStatsd(t *testing.T, document string) map[string]string {
 		parts := gauge.FindStringSubmatch(line)
 		if parts == nil {
 			t.Fatalf("no gauge: %q", line)
+		}
+		if got[parts[1]] != "" {
+			t.Fatalf("a second %s", parts[1])
+		}
+		got[parts[1]] = parts[2]
+	}
+	return got
+}
+
+// decodeGraphite reads carbon's plaintext protocol. Carbon makes directories of
+// the parts of a name, so that none may be empty.
+func decodeGraphite(t *testing.T, document string) map[string]string {
+	t.Helper()
+	metric := regexp.MustCompile(`^([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*) ([0-9]+) ([0-9]{10})\n$`)
+	got := map[string]string{}
+	for line := range strings.Lines(document) {
+		parts := metric.FindStringSubmatch(line)
+		if parts == nil {
+			t.Fatalf("no metric: %q", line)
 		}
 		if got[parts[1]] != "" {
 			t.Fatalf("a second %s", parts[1])

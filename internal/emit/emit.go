@@ -18,7 +18,7 @@ type Options struct {
 	Now     time.Time
 	// Named puts the instance's name into names where a format can do without.
 	Named   bool
-	Prefix  string // statsd: what names begin with
+	Prefix  string // statsd, graphite: what names begin with
 	Tags    []Tag  // what every series has where the format has tags
 	Netdata NetdataOptions
 }
@@ -30,6 +30,7 @@ type Format func(readings []queue.Reading, o Options) []byte
 
 func formats() map[string]Format {
 	return map[string]Format{
+		"graphite":   graphite,
 		"json":       snapshot,
 		"netdata":    netdata,
 		"prometheus": prometheus,
@@ -52,6 +53,15 @@ func LookupFormat(name string) (Format, error) {
 		return nil, fmt.Errorf("there is no format %s; there are %s", name, strings.Join(FormatNames(), ", "))
 	}
 	return format, nil
+}
+
+// dotted returns what the names of a reading's metrics begin with where their
+// parts are separated by dots.
+func (o Options) dotted(r queue.Reading) string {
+	if !o.Named {
+		return o.Prefix + "."
+	}
+	return o.Prefix + "." + identifier(r.Instance.Name) + "."
 }
 
 // identifier makes the name of an instance part of a metric's name: every

@@ -86,7 +86,8 @@ func options() Options {
 
 func TestGolden(t *testing.T) {
 	tests := map[string]func(*Options){
-		"netdata": nil,
+		"graphite": nil,
+		"netdata":  nil,
 		"netdata-charts": func(o *Options) {
 			o.Netdata.Values = false
 			o.Netdata.Microseconds = 5

@@ -16,10 +16,7 @@ import (
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
-		prefix := o.Prefix + "."
-		if o.Named {
-			prefix += identifier(r.Instance.Name) + "."
-		}
+		prefix := o.dotted(r)
 		for _, m := range o.Metrics {
 			if value, known := m.Value(r.Summary); known {
 				fmt.Fprintf(&b, "%s%s:%d|g\n", prefix, m.Name, value)
