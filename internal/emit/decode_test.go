@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/influxdata/line-protocol/v2/lineprotocol"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -19,6 +21,7 @@ import (
 func decoders() map[string]func(t *testing.T, document string) map[string]string {
 	return map[string]func(t *testing.T, document string) map[string]string{
 		"graphite":   decodeGraphite,
+		"influx":     decodeInflux,
 		"netdata":    decodeNetdata,
 		"prometheus": decodePrometheus,
 		"statsd":     decodeStatsd,
@@ -128,6 +131,58 @@ func decodeGraphite(t *testing.T, document string) map[string]string {
 			t.Fatalf("a second %s", parts[1])
 		}
 		got[parts[1]] = parts[2]
+	}
+	return got
+}
+
+// decodeInflux reads line protocol with InfluxDB's own decoder. A field is a
+// series: an integer, with a time in nanoseconds.
+func decodeInflux(t *testing.T, document string) map[string]string {
+	t.Helper()
+	if document != "" && !strings.HasSuffix(document, "\n") {
+		t.Fatalf("the last line does not end: %q", document)
+	}
+	got := map[string]string{}
+	decoder := lineprotocol.NewDecoderWithBytes([]byte(document))
+	for lines := 0; decoder.Next(); lines++ {
+		if lines == strings.Count(document, "\n") {
+			t.Fatalf("more points than lines in\n%s", document)
+		}
+		measurement, err := decoder.Measurement()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tags []Tag
+		for {
+			key, value, err := decoder.NextTag()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key == nil {
+				break
+			}
+			if len(tags) > 0 && tags[len(tags)-1].Key >= string(key) {
+				t.Fatalf("tag %s comes too late or twice", key)
+			}
+			tags = append(tags, Tag{string(key), string(value)})
+		}
+		for {
+			key, value, err := decoder.NextField()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key == nil {
+				break
+			}
+			series := seriesOf(string(measurement)+"."+string(key), tags...)
+			if value.Kind() != lineprotocol.Int || got[series] != "" {
+				t.Fatalf("no integer, or a second one: %s", series)
+			}
+			got[series] = strconv.FormatInt(value.IntV(), 10)
+		}
+		if at, err := decoder.Time(lineprotocol.Nanosecond, time.Time{}); err != nil || at.Year() < 2000 {
+			t.Fatalf("no time in nanoseconds: %v, %v", at, err)
+		}
 	}
 	return got
 }

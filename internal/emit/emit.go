@@ -31,6 +31,7 @@ type Format func(readings []queue.Reading, o Options) []byte
 func formats() map[string]Format {
 	return map[string]Format{
 		"graphite":   graphite,
+		"influx":     influx,
 		"json":       snapshot,
 		"netdata":    netdata,
 		"prometheus": prometheus,

@@ -86,8 +86,10 @@ func options() Options {
 
 func TestGolden(t *testing.T) {
 	tests := map[string]func(*Options){
-		"graphite": nil,
-		"netdata":  nil,
+		"graphite":    nil,
+		"influx":      nil,
+		"influx-tags": func(o *Options) { o.Tags = []Tag{{"site", "a, b=c"}, {"dc", "é1"}} },
+		"netdata":     nil,
 		"netdata-charts": func(o *Options) {
 			o.Netdata.Values = false
 			o.Netdata.Microseconds = 5
@@ -202,12 +204,12 @@ func TestFailuresHaveNoNumbers(t *testing.T) {
 	for _, name := range FormatNames() {
 		t.Run(name, func(t *testing.T) {
 			got := encode(t, name, failures()[1:], options())
-			if name == "prometheus" {
+			if up := map[string]string{"influx": "postfix_queue_status.up", "prometheus": "postfix_queue_up"}[name]; up != "" {
 				want := map[string]string{
-					seriesOf("postfix_queue_up", Tag{"instance_name", "denied"}): "0",
-					seriesOf("postfix_queue_up", Tag{"instance_name", "slow"}):   "0",
+					seriesOf(up, Tag{"instance_name", "denied"}): "0",
+					seriesOf(up, Tag{"instance_name", "slow"}):   "0",
 				}
-				if diff := cmp.Diff(want, decodePrometheus(t, got)); diff != "" {
+				if diff := cmp.Diff(want, decoders()[name](t, got)); diff != "" {
 					t.Errorf("of failures alone (-want +got):\n%s", diff)
 				}
 			} else if got != "" {

@@ -66,8 +66,8 @@ func sizes(s *queue.Summary, name queue.Name) (h *queue.Histogram, known bool) {
 // node_exporter: without time stamps, which that refuses. The instance is
 // always a label, so that series keep their names when a second one comes.
 //
-// It is the one format that says of an instance that it failed, because a file
-// that is not replaced would go on being read: then there is up 0 and no value.
+// It says of an instance that it failed, because a file that is not replaced
+// would go on being read: then there is up 0 and no value.
 //
 // The format's own encoder, expfmt, would add half of the program's size and
 // start-up time for these few lines. The tests read them back with it.
