@@ -132,16 +132,19 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 		Query:        queue.Query{Filter: o.Filter(), Reasons: o.countsReasons(), Breakdown: o.Breakdown},
 	})
 	switch {
-	case o.Name == "":
-	case len(readings) > 1: // in a snapshot
-		return []queue.Reading{{
-			Instance: queue.Instance{Name: o.Name},
-			Err:      fmt.Errorf("--name names one instance, and the input has %d; they have names of their own", len(readings)),
-		}}
-	default:
+	case len(readings) > 1 && o.Name != "": // in a snapshot
+		return o.refused(fmt.Errorf("--name names one instance, and the input has %d; they have names of their own", len(readings)))
+	case len(readings) > 1 && o.Format == "value":
+		return o.refused(fmt.Errorf("--format value has room for one instance, for its numbers do not say what they are of, and the input has %d; use another format", len(readings)))
+	case o.Name != "":
 		readings[0].Instance.Name = o.Name
 	}
 	return readings
+}
+
+// refused is the answer where what was read cannot be what was asked for.
+func (o *options) refused(err error) []queue.Reading {
+	return []queue.Reading{{Instance: queue.Instance{Name: o.Name}, Err: err}}
 }
 
 // failure says why the numbers of a reading may not be passed on.

@@ -67,6 +67,10 @@ func (o *options) check() error {
 		return errors.New("--name names one instance, and several are to be read")
 	case o.Breakdown && o.Format != "json":
 		return errors.New("--breakdown goes with --format json: domains are no metrics")
+	case o.Format == "value" && o.Metrics == nil:
+		return errors.New("--format value needs --metrics: its numbers are told apart by their order alone")
+	case o.Format == "value" && (o.AllInstances || len(o.ConfigDirs) > 1):
+		return errors.New("--format value has room for one instance, for its numbers do not say what they are of, and several are to be read")
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
 	case !isStatsdName(o.Prefix):
@@ -84,13 +88,25 @@ func isStatsdName(text string) bool {
 	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
-// selected returns the metrics that are to be emitted.
+// selected returns the metrics that are to be emitted, in the table's order; or,
+// where that tells what they are, in the order in which they are asked for.
 func (o *options) selected() []queue.Metric {
 	metrics := queue.Select(o.Filter(), func(m queue.Metric) bool {
 		return o.CountReasons && m.By == queue.ByReason || slices.Contains(o.Metrics, pattern(m.Name))
 	})
 	if o.Metrics == nil {
 		return metrics
+	}
+	if o.Format == "value" {
+		var ordered []queue.Metric
+		for _, p := range o.Metrics {
+			for _, m := range metrics {
+				if p.matches(m) {
+					ordered = append(ordered, m)
+				}
+			}
+		}
+		return ordered
 	}
 	return slices.DeleteFunc(metrics, func(m queue.Metric) bool {
 		return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
@@ -103,7 +119,8 @@ func (o *options) countsReasons() bool {
 }
 
 // checkKnown returns an error if a metric that is asked for is known from none
-// of the complete readings: a name that stands for itself, or all of them.
+// of the complete readings: a name that stands for itself, or all of them; any,
+// where others would be taken for it.
 func (o *options) checkKnown(readings []queue.Reading) error {
 	complete := slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
 	if len(complete) == 0 || o.Format == "json" {
@@ -115,7 +132,7 @@ func (o *options) checkKnown(readings []queue.Reading) error {
 			_, ok := m.Value(r.Summary)
 			return ok
 		})
-		if !known && slices.Contains(o.Metrics, pattern(m.Name)) {
+		if !known && (o.Format == "value" || slices.Contains(o.Metrics, pattern(m.Name))) {
 			return fmt.Errorf("%s is not known from this source", m.Name)
 		}
 		anyKnown = anyKnown || known

@@ -29,7 +29,7 @@ _postfix_queue_complete() {
 	-d | --config-dir | --queue-directory) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
 	-i | --input | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	-q | --queue) mapfile -t COMPREPLY < <(compgen -W "active deferred hold incoming maildrop" -- "$word") ;;
-	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite influx json netdata prometheus statsd" -- "$word") ;;
+	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite influx json netdata prometheus statsd value" -- "$word") ;;
 	-m | --metrics) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
 	-w | --warning | -c | --critical) mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word") ;;
 	--source) mapfile -t COMPREPLY < <(compgen -W "auto postqueue showq spool" -- "$word") ;;

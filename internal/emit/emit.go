@@ -36,6 +36,7 @@ func formats() map[string]Format {
 		"netdata":    netdata,
 		"prometheus": prometheus,
 		"statsd":     statsd,
+		"value":      value,
 	}
 }
 

@@ -102,6 +102,7 @@ func TestGolden(t *testing.T) {
 		"prometheus-tags": func(o *Options) { o.Tags = []Tag{{"site", `a "b"`}} },
 		"statsd":          nil,
 		"json":            nil,
+		"value":           nil,
 	}
 	for name, change := range tests {
 		o := options()
@@ -156,6 +157,9 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 	for _, name := range FormatNames() {
 		if name == "json" {
 			continue // holds a whole summary, not rows: TestSnapshot reads it back
+		}
+		if name == "value" {
+			continue // has no names: TestValue reads it
 		}
 		t.Run(name, func(t *testing.T) {
 			decode := decoders()[name]
@@ -216,6 +220,12 @@ func TestFailuresHaveNoNumbers(t *testing.T) {
 				t.Errorf("of failures alone:\n%s", got)
 			}
 			got = encode(t, name, append(failures(), readings()[0]), options())
+			if name == "value" {
+				if got != "" {
+					t.Errorf("of several instances:\n%s", got)
+				}
+				return
+			}
 			if !strings.Contains(got, "45") {
 				t.Errorf("the instance that works is missing:\n%s", got)
 			}
@@ -257,5 +267,40 @@ func TestStatsdWithoutNames(t *testing.T) {
 	got := string(statsd(readings()[:1], o))
 	if want := fmt.Sprintf("mail.queue.emails:45|g\nmail.queue.last_success:%d|g\n", now.Unix()); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestValue(t *testing.T) {
+	reversed := metrics()
+	slices.Reverse(reversed)
+	for name, order := range map[string][]queue.Metric{"table": metrics(), "reversed": reversed, "one": reversed[:1]} {
+		t.Run(name, func(t *testing.T) {
+			o := options()
+			o.Metrics = order
+			first := readings()[:1]
+			lines := strings.SplitAfter(encode(t, "value", first, o), "\n")
+			if len(lines) != len(order)+1 || lines[len(order)] != "" {
+				t.Fatalf("%q for %d metrics", lines, len(order))
+			}
+			for i, m := range order {
+				want, _ := m.Value(first[0].Summary)
+				if got, err := strconv.ParseInt(strings.TrimSuffix(lines[i], "\n"), 10, 64); err != nil || got != want {
+					t.Errorf("%s: got %d, %v; want %d", m.Name, got, err, want)
+				}
+			}
+		})
+	}
+}
+
+// A number that is missing would make another of the next one.
+func TestValueIsAllOrNothing(t *testing.T) {
+	for name, list := range map[string][]queue.Reading{
+		"a metric that is not known": readings()[1:],
+		"several instances":          readings(),
+		"a failure":                  failures()[2:],
+	} {
+		if got := encode(t, "value", list, options()); got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
