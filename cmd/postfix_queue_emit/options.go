@@ -19,6 +19,8 @@ type options struct {
 	Metrics     metricList `arg:"-m,--metrics"`
 	Name        string     `arg:"-n,--name"`
 	Prefix      string     `arg:"-p,--prefix"`
+	TagStyle    string     `arg:"--tags"`
+	Tags        tagList    `arg:"--tag"`
 	Part        parts      `arg:"--part"`
 	Usec        int64      `arg:"--usec"`
 	UpdateEvery int        `arg:"--update-every"`
@@ -34,6 +36,7 @@ func defaultOptions() options {
 		Format:      "netdata",
 		To:          "-",
 		Prefix:      "postfix_queue",
+		TagStyle:    string(emit.TagsNone),
 		Part:        parts{charts: true, values: true},
 		UpdateEvery: 10,
 		Priority:    60000,
@@ -75,6 +78,9 @@ func (o *options) check() error {
 		return errors.New("--check and --dry-run exclude each other")
 	case !isStatsdName(o.Prefix):
 		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
+	}
+	if err := emit.CheckTags(o.Format, emit.TagStyle(o.TagStyle), o.Tags); err != nil {
+		return err
 	}
 	for _, pattern := range o.Metrics {
 		if !slices.ContainsFunc(o.selected(), pattern.matches) {
@@ -145,10 +151,12 @@ func (o *options) checkKnown(readings []queue.Reading) error {
 
 func (o *options) emitOptions(several bool) emit.Options {
 	return emit.Options{
-		Metrics: o.selected(),
-		Now:     time.Now(),
-		Named:   o.Name != "" || o.AllInstances || several,
-		Prefix:  o.Prefix,
+		Metrics:  o.selected(),
+		Now:      time.Now(),
+		Named:    o.Name != "" || o.AllInstances || several,
+		Prefix:   o.Prefix,
+		Tags:     o.Tags,
+		TagStyle: emit.TagStyle(o.TagStyle),
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,
 			Values:       o.Part.values,
@@ -177,6 +185,19 @@ func (l *metricList) UnmarshalText(text []byte) error {
 		}
 		*l = append(*l, pattern(item))
 	}
+	return nil
+}
+
+// tagList is a list of tags.
+type tagList []emit.Tag
+
+// UnmarshalText adds KEY=VALUE.
+func (l *tagList) UnmarshalText(text []byte) error {
+	key, value, found := strings.Cut(string(text), "=")
+	if !found {
+		return fmt.Errorf("%s is no tag; a tag is KEY=VALUE", text)
+	}
+	*l = append(*l, emit.Tag{Key: key, Value: value})
 	return nil
 }
 

@@ -18,7 +18,7 @@ _check_postfix_queue() {
 }
 
 _postfix_queue_emit() {
-	local options="-f --format --to -m --metrics -n --name -p --prefix --part --usec --update-every --priority
+	local options="-f --format --to -m --metrics -n --name -p --prefix --tags --tag --part --usec --update-every --priority
 		--check --dry-run --breakdown $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
@@ -33,6 +33,7 @@ _postfix_queue_complete() {
 	-m | --metrics) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
 	-w | --warning | -c | --critical) mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word") ;;
 	--source) mapfile -t COMPREPLY < <(compgen -W "auto postqueue showq spool" -- "$word") ;;
+	--tags) mapfile -t COMPREPLY < <(compgen -W "none datadog influx graphite" -- "$word") ;;
 	--part) mapfile -t COMPREPLY < <(compgen -W "charts values charts,values" -- "$word") ;;
 	-M | --mailserver) mapfile -t COMPREPLY < <(compgen -W postfix -- "$word") ;;
 	*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word") ;;

@@ -98,39 +98,79 @@ func decodePrometheus(t *testing.T, document string) map[string]string {
 	return got
 }
 
-// decodeStatsd reads gauges as a server does.
+// tagged takes the tags of a style out of a name: key, equals, value, after a
+// first mark and between two others.
+func tagged(t *testing.T, text, first, between, equals string) (name string, tags []Tag) {
+	t.Helper()
+	name, list, found := strings.Cut(text, first)
+	if !found {
+		return text, nil
+	}
+	for item := range strings.SplitSeq(list, between) {
+		key, value, found := strings.Cut(item, equals)
+		if !found || !regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`).MatchString(key) || !regexp.MustCompile(`^[A-Za-z0-9_./-]+$`).MatchString(value) ||
+			slices.ContainsFunc(tags, func(tag Tag) bool { return tag.Key == key }) {
+			t.Fatalf("no tag, or a second one: %q in %q", item, text)
+		}
+		tags = append(tags, Tag{key, value})
+	}
+	return name, tags
+}
+
+// dottedName is a name of parts none of which is empty: carbon makes
+// directories of them.
+var dottedName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// decodeStatsd reads gauges as a server does that knows every style of tags.
 func decodeStatsd(t *testing.T, document string) map[string]string {
 	t.Helper()
-	gauge := regexp.MustCompile(`^([A-Za-z0-9_.-]+):([0-9]+)\|g\n$`)
+	gauge := regexp.MustCompile(`^([^:|\s]+):([0-9]+)\|g(\|#.+)?\n$`)
 	got := map[string]string{}
-	for line := range strings.Lines(document) {
+	for line := range strings.SplitAfterSeq(document, "\n") {
+		if line == "" {
+			break
+		}
 		parts := gauge.FindStringSubmatch(line)
 		if parts == nil {
 			t.Fatalf("no gauge: %q", line)
 		}
-		if got[parts[1]] != "" {
-			t.Fatalf("a second %s", parts[1])
+		name, tags := parts[1], []Tag(nil)
+		switch {
+		case parts[3] != "":
+			_, tags = tagged(t, parts[3], "|#", ",", ":")
+		case strings.Contains(name, ";"):
+			name, tags = tagged(t, name, ";", ";", "=")
+		default:
+			name, tags = tagged(t, name, ",", ",", "=")
 		}
-		got[parts[1]] = parts[2]
+		series := seriesOf(name, tags...)
+		if !dottedName.MatchString(name) || got[series] != "" {
+			t.Fatalf("no name, or a second one: %q", line)
+		}
+		got[series] = parts[2]
 	}
 	return got
 }
 
-// decodeGraphite reads carbon's plaintext protocol. Carbon makes directories of
-// the parts of a name, so that none may be empty.
+// decodeGraphite reads carbon's plaintext protocol.
 func decodeGraphite(t *testing.T, document string) map[string]string {
 	t.Helper()
-	metric := regexp.MustCompile(`^([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*) ([0-9]+) ([0-9]{10})\n$`)
+	metric := regexp.MustCompile(`^(\S+) ([0-9]+) ([0-9]{10})\n$`)
 	got := map[string]string{}
-	for line := range strings.Lines(document) {
+	for line := range strings.SplitAfterSeq(document, "\n") {
+		if line == "" {
+			break
+		}
 		parts := metric.FindStringSubmatch(line)
 		if parts == nil {
 			t.Fatalf("no metric: %q", line)
 		}
-		if got[parts[1]] != "" {
-			t.Fatalf("a second %s", parts[1])
+		name, tags := tagged(t, parts[1], ";", ";", "=")
+		series := seriesOf(name, tags...)
+		if !dottedName.MatchString(name) || got[series] != "" {
+			t.Fatalf("no name, or a second one: %q", line)
 		}
-		got[parts[1]] = parts[2]
+		got[series] = parts[2]
 	}
 	return got
 }

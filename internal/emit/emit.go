@@ -17,10 +17,13 @@ type Options struct {
 	Metrics []queue.Metric // the rows to emit, in this order
 	Now     time.Time
 	// Named puts the instance's name into names where a format can do without.
-	Named   bool
-	Prefix  string // statsd, graphite: what names begin with
-	Tags    []Tag  // what every series has where the format has tags
-	Netdata NetdataOptions
+	Named  bool
+	Prefix string // statsd, graphite: what names begin with
+	// Tags are what every series has where the format has tags. They have
+	// passed CheckTags.
+	Tags     []Tag
+	TagStyle TagStyle // statsd, graphite; none where it is empty
+	Netdata  NetdataOptions
 }
 
 // Format encodes readings. Of those that are not complete it writes nothing,
@@ -57,18 +60,12 @@ func LookupFormat(name string) (Format, error) {
 	return format, nil
 }
 
-// dotted returns what the names of a reading's metrics begin with where their
-// parts are separated by dots.
-func (o Options) dotted(r queue.Reading) string {
-	if !o.Named {
-		return o.Prefix + "."
-	}
-	return o.Prefix + "." + identifier(r.Instance.Name) + "."
-}
-
 // identifier makes the name of an instance part of a metric's name: every
-// character but letters, digits, - and _ becomes _.
+// character but letters, digits, - and _ becomes _, and so does none.
 func identifier(name string) string {
+	if name == "" {
+		return "_"
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':

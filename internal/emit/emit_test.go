@@ -64,6 +64,99 @@ func readings() []queue.Reading {
 	}
 }
 
+// Whatever the style, and whatever is given, it is read back as it was meant.
+func TestTagsAreReadBack(t *testing.T) {
+	for _, tt := range []struct {
+		format   string
+		style    TagStyle
+		name     string
+		instance string
+	}{
+		{"statsd", TagsDatadog, "postfix_queue.emails", "mx.1_________________n___"},
+		{"statsd", TagsInflux, "postfix_queue.emails", "mx.1_________________n___"},
+		{"statsd", TagsGraphite, "postfix_queue.emails", "mx.1_________________n___"},
+		{"graphite", TagsGraphite, "postfix_queue.emails", "mx.1_________________n___"},
+		{"influx", TagsNone, "postfix_queue_total.length", "mx.1 '|\"_,=;:#@~{}___n é_"},
+		{"prometheus", TagsNone, "postfix_queue_all_messages", hostile},
+	} {
+		t.Run(tt.format+" "+string(tt.style), func(t *testing.T) {
+			o := options()
+			o.Named = false
+			o.TagStyle = tt.style
+			o.Tags = []Tag{{"site", "a/b-c_d.e"}, {"dc", "1"}}
+			if err := CheckTags(tt.format, tt.style, o.Tags); err != nil {
+				t.Fatal(err)
+			}
+			got := decoders()[tt.format](t, encode(t, tt.format, readings(), o))
+			for instance, want := range map[string]string{"local": "45", tt.instance: "1"} {
+				series := seriesOf(tt.name, Tag{"instance_name", instance}, Tag{"site", "a/b-c_d.e"}, Tag{"dc", "1"})
+				if got[series] != want {
+					t.Errorf("%s is %q, want %s", series, got[series], want)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckTags(t *testing.T) {
+	tests := []struct {
+		name   string
+		format string
+		style  TagStyle
+		tags   []Tag
+		want   string // in the error; none where it is empty
+	}{
+		{"none for statsd", "statsd", TagsNone, nil, ""},
+		{"none for netdata", "netdata", TagsNone, nil, ""},
+		{"datadog", "statsd", TagsDatadog, []Tag{{"site-1", "a/b.c-d_e"}}, ""},
+		{"label", "prometheus", TagsNone, []Tag{{"site", "a \"b\"\n\\ é"}}, ""},
+		{"line protocol", "influx", TagsNone, []Tag{{"site", "a, b=c\"é"}}, ""},
+		{"influx style", "statsd", TagsInflux, []Tag{{"time", "a"}, {"name", "b"}}, ""},
+		{"unknown style", "statsd", "otel", nil, "there is no style otel"},
+		{"datadog for graphite", "graphite", TagsDatadog, nil, "does not write tags so"},
+		{"style for prometheus", "prometheus", TagsInflux, nil, "does not write tags so"},
+		{"style for json", "json", TagsGraphite, nil, "does not write tags so"},
+		{"no style", "statsd", TagsNone, []Tag{{"a", "b"}}, "give it some with --tags datadog"},
+		{"no style for graphite", "graphite", TagsNone, []Tag{{"a", "b"}}, "give it some with --tags graphite"},
+		{"no room", "netdata", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
+		{"no room in json", "json", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
+		{"no room in value", "value", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
+		{"instance", "influx", TagsNone, []Tag{{"instance_name", "b"}}, "a meaning of its own"},
+		{"queue", "statsd", TagsDatadog, []Tag{{"queue", "b"}}, "a meaning of its own"},
+		{"reason", "prometheus", TagsNone, []Tag{{"reason", "b"}}, "a meaning of its own"},
+		{"bound", "prometheus", TagsNone, []Tag{{"le", "b"}}, "a meaning of its own"},
+		{"name in carbon", "graphite", TagsGraphite, []Tag{{"name", "b"}}, "a meaning of its own"},
+		{"time in line protocol", "influx", TagsNone, []Tag{{"time", "b"}}, "a meaning of its own"},
+		{"twice", "influx", TagsNone, []Tag{{"a", "b"}, {"a", "c"}}, "given twice"},
+		{"no key", "influx", TagsNone, []Tag{{"", "b"}}, "takes no such key"},
+		{"key with a digit first", "prometheus", TagsNone, []Tag{{"1a", "b"}}, "takes no such key"},
+		{"key with a dash", "prometheus", TagsNone, []Tag{{"a-b", "b"}}, "takes no such key"},
+		{"key of Prometheus itself", "prometheus", TagsNone, []Tag{{"__a", "b"}}, "takes no such key"},
+		{"key with a space", "influx", TagsNone, []Tag{{"a b", "b"}}, "takes no such key"},
+		{"key that is no ASCII", "statsd", TagsInflux, []Tag{{"é", "b"}}, "takes no such key"},
+		{"no value", "prometheus", TagsNone, []Tag{{"a", ""}}, "no way to write"},
+		{"value with a comma", "statsd", TagsDatadog, []Tag{{"a", "b,c"}}, "no way to write"},
+		{"value with a colon", "statsd", TagsInflux, []Tag{{"a", "b:c"}}, "no way to write"},
+		{"value with a bar", "statsd", TagsDatadog, []Tag{{"a", "b|c"}}, "no way to write"},
+		{"value with a semicolon", "graphite", TagsGraphite, []Tag{{"a", "b;c"}}, "no way to write"},
+		{"value with a tilde", "graphite", TagsGraphite, []Tag{{"a", "~b"}}, "no way to write"},
+		{"value with a newline", "influx", TagsNone, []Tag{{"a", "b\nc"}}, "no way to write"},
+		{"value with a backslash", "influx", TagsNone, []Tag{{"a", `b\`}}, "no way to write"},
+		{"value that is no UTF-8", "prometheus", TagsNone, []Tag{{"a", "b\xff"}}, "no way to write"},
+		{"value with a NUL", "prometheus", TagsNone, []Tag{{"a", "b\x00"}}, "no way to write"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			switch err := CheckTags(tt.format, tt.style, tt.tags); {
+			case err == nil && tt.want != "":
+				t.Errorf("no error, want one with %q", tt.want)
+			case err != nil && (tt.want == "" || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("error %q, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 // metrics are the table of metrics, and two rows of deferral reasons that the
 // first reading alone knows.
 func metrics() []queue.Metric {
@@ -86,7 +179,10 @@ func options() Options {
 
 func TestGolden(t *testing.T) {
 	tests := map[string]func(*Options){
-		"graphite":    nil,
+		"graphite": nil,
+		"graphite-tags": func(o *Options) {
+			o.Tags, o.TagStyle = []Tag{{"site", "a/b"}}, TagsGraphite
+		},
 		"influx":      nil,
 		"influx-tags": func(o *Options) { o.Tags = []Tag{{"site", "a, b=c"}, {"dc", "é1"}} },
 		"netdata":     nil,
@@ -101,6 +197,11 @@ func TestGolden(t *testing.T) {
 		"prometheus":      nil,
 		"prometheus-tags": func(o *Options) { o.Tags = []Tag{{"site", `a "b"`}} },
 		"statsd":          nil,
+		"statsd-datadog": func(o *Options) {
+			o.Tags, o.TagStyle = []Tag{{"site", "a/b"}, {"dc", "1"}}, TagsDatadog
+		},
+		"statsd-influx":   func(o *Options) { o.TagStyle = TagsInflux },
+		"statsd-graphite": func(o *Options) { o.Tags, o.TagStyle = []Tag{{"site", "a/b"}}, TagsGraphite },
 		"json":            nil,
 		"value":           nil,
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -95,26 +94,26 @@ func influxTime(r queue.Reading, now time.Time) time.Time {
 // influxLine writes a line, with its tags in the order that InfluxDB wants.
 func influxLine(measurement string, tags []Tag, fields []string, at time.Time) string {
 	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
-	line := measurement
+	var b strings.Builder
+	b.WriteString(measurement)
 	for _, t := range tags {
-		line += "," + t.Key + "=" + influxValue(t.Value)
+		b.WriteString("," + t.Key + "=" + influxValue(t.Value))
 	}
-	return fmt.Sprintf("%s %s %d\n", line, strings.Join(fields, ","), at.UnixNano())
+	fmt.Fprintf(&b, " %s %d\n", strings.Join(fields, ","), at.UnixNano())
+	return b.String()
 }
 
 // influxValue writes a tag's value: UTF-8 that is not empty, with what would
-// end it escaped. There is no escape for a newline; and whether a backslash
-// before one of the others is itself or escapes, readers disagree about. Both
-// become _.
+// end it escaped.
 func influxValue(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\\' {
-			return '_'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
 	if text == "" {
 		return "_"
 	}
+	text = strings.Map(func(r rune) rune {
+		if isInfluxText(r) {
+			return r
+		}
+		return '_'
+	}, strings.ToValidUTF8(text, "\uFFFD"))
 	return strings.NewReplacer(",", `\,`, "=", `\=`, " ", `\ `).Replace(text)
 }

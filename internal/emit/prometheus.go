@@ -151,7 +151,7 @@ func (b *prometheusWriter) histogram(name string, h *queue.Histogram, labels fun
 		if i < len(h.Bounds) {
 			bound = strconv.FormatInt(h.Bounds[i], 10)
 		}
-		b.sample(name+"_bucket", count, labels(Tag{"le", bound}))
+		b.sample(name+"_bucket", count, labels(Tag{bucketTag, bound}))
 	}
 	b.sample(name+"_sum", h.Sum, labels())
 	b.sample(name+"_count", count, labels())

@@ -13,16 +13,27 @@ import (
 //
 // Servers repeat a gauge for ever: last_success, in seconds since 1970, tells
 // when the others were true.
+//
+// Tags are an extension, and servers have different ones: behind the value as
+// in DogStatsD's datagram format, or in the name as in telegraf's input and in
+// Graphite's.
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
-		prefix := o.dotted(r)
-		for _, m := range o.Metrics {
-			if value, known := m.Value(r.Summary); known {
-				fmt.Fprintf(&b, "%s%s:%d|g\n", prefix, m.Name, value)
+		prefix, tags := o.dotted(r)
+		gauge := func(name string, value int64) {
+			if o.TagStyle == TagsDatadog {
+				fmt.Fprintf(&b, "%s%s:%d|g%s\n", prefix, name, value, tags)
+			} else {
+				fmt.Fprintf(&b, "%s%s%s:%d|g\n", prefix, name, tags, value)
 			}
 		}
-		fmt.Fprintf(&b, "%slast_success:%d|g\n", prefix, r.Summary.AsOf.Unix())
+		for _, m := range o.Metrics {
+			if value, known := m.Value(r.Summary); known {
+				gauge(m.Name, value)
+			}
+		}
+		gauge("last_success", r.Summary.AsOf.Unix())
 	}
 	return []byte(b.String())
 }
