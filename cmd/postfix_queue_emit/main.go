@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -71,14 +72,10 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		complain(err)
 		return exitUsage
 	}
-	target, err := emit.ParseTarget(opts.To, stdout, os.Getenv)
+	target, err := opts.target(stdout, os.Getenv)
 	if err != nil {
 		complain(err)
 		return exitUsage
-	}
-
-	if file, ok := target.(emit.File); ok && opts.Breakdown {
-		target = emit.PrivateFile{File: file}
 	}
 
 	reading, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
@@ -161,6 +158,33 @@ func failure(r queue.Reading, timeout time.Duration) error {
 	}
 }
 
+// target returns where the document is to go.
+func (o *options) target(stdout io.Writer, getenv func(string) string) (emit.Target, error) {
+	to := o.To
+	if to == "udp://" {
+		switch {
+		case o.Format != "statsd":
+			return nil, fmt.Errorf("--to udp:// alone is where StatsD listens; for the format %s it is udp://HOST:PORT", o.Format)
+		case o.TagStyle == string(emit.TagsDatadog):
+			to = cmp.Or(emit.DatadogTarget(getenv), to)
+		}
+	}
+	target, err := emit.ParseTarget(to, stdout, getenv)
+	if err != nil && to != o.To {
+		err = fmt.Errorf("the environment says where DogStatsD listens: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := target.(emit.Datagram); ok && !emit.IsDivisible(o.Format) {
+		return nil, fmt.Errorf("--to %s: the format %s is one document, which datagrams would take apart; tcp://HOST:PORT and unix:///PATH are streams", target, o.Format)
+	}
+	if file, ok := target.(emit.File); ok && o.Breakdown {
+		target = emit.PrivateFile{File: file}
+	}
+	return target, nil
+}
+
 // deliver sends the document, or shows it where nothing is to be sent.
 func (o *options) deliver(ctx context.Context, stdout io.Writer, target emit.Target, document []byte) error {
 	switch {
@@ -168,7 +192,7 @@ func (o *options) deliver(ctx context.Context, stdout io.Writer, target emit.Tar
 		return nil
 	case o.DryRun:
 		how := strconv.Itoa(len(document)) + " bytes"
-		if _, ok := target.(emit.UDP); ok {
+		if _, ok := target.(emit.Datagram); ok {
 			how += fmt.Sprintf(" in %d datagram(s)", len(emit.Datagrams(document)))
 		}
 		_, err := fmt.Fprintf(stdout, "# %s would go to %s:\n%s", how, target, document)

@@ -31,15 +31,23 @@ type Options struct {
 // document, or empty.
 type Format func(readings []queue.Reading, o Options) []byte
 
-func formats() map[string]Format {
-	return map[string]Format{
-		"graphite":   graphite,
-		"influx":     influx,
-		"json":       snapshot,
-		"netdata":    netdata,
-		"prometheus": prometheus,
-		"statsd":     statsd,
-		"value":      value,
+// format is a format, and what a target must know of it.
+type format struct {
+	encode Format
+	// lines is set where each line says all of itself, so that it does not
+	// matter which of them arrive together.
+	lines bool
+}
+
+func formats() map[string]format {
+	return map[string]format{
+		"graphite":   {graphite, true},
+		"influx":     {influx, true},
+		"json":       {snapshot, false},
+		"netdata":    {netdata, false},
+		"prometheus": {prometheus, false},
+		"statsd":     {statsd, true},
+		"value":      {value, false},
 	}
 }
 
@@ -57,8 +65,12 @@ func LookupFormat(name string) (Format, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no format %s; there are %s", name, strings.Join(FormatNames(), ", "))
 	}
-	return format, nil
+	return format.encode, nil
 }
+
+// IsDivisible reports whether documents of that format may be divided between
+// their lines.
+func IsDivisible(name string) bool { return formats()[name].lines }
 
 // identifier makes the name of an instance part of a metric's name: every
 // character but letters, digits, - and _ becomes _, and so does none.

@@ -1,0 +1,155 @@
+package emit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// maxDatagram is how many bytes go into one datagram: what fits into an
+// Ethernet frame with every header there may be.
+const maxDatagram = 1432
+
+// refusalWait is how long is waited for what the receiver may have against what
+// was sent last. On the same host it is there at once.
+const refusalWait = 5 * time.Millisecond
+
+// endWait is how long a receiver of a stream has to read it to its end. Not
+// every one says when it has.
+const endWait = 500 * time.Millisecond
+
+// Datagram is a receiver of datagrams: its network, udp or unixgram, and its
+// address, HOST:PORT or the path of its socket.
+type Datagram struct{ network, address string }
+
+func (d Datagram) String() string { return d.network + "://" + d.address }
+
+// Send sends whole lines, in as few datagrams as possible.
+func (d Datagram) Send(ctx context.Context, document []byte) error {
+	return send(ctx, d.network, d.address, func(conn net.Conn) error {
+		for _, datagram := range Datagrams(document) {
+			if _, err := conn.Write(datagram); err != nil {
+				return err
+			}
+		}
+		if d.network == "unixgram" {
+			return nil // what is refused, is at once
+		}
+		_, err := awaitEnd(conn, refusalWait)
+		return err
+	})
+}
+
+// Stream is a receiver of a stream of bytes: its network, tcp or unix, and its
+// address, HOST:PORT or the path of its socket.
+type Stream struct{ network, address string }
+
+func (s Stream) String() string { return s.network + "://" + s.address }
+
+// errEnded is what a receiver does that goes away too early.
+var errEnded = errors.New("the receiver ended the connection before it had everything")
+
+// Send sends the document and the end of the stream. Whether all of it was read
+// cannot be known for certain. But a receiver that goes away before the end, or
+// with something unread, has not read it.
+func (s Stream) Send(ctx context.Context, document []byte) error {
+	return send(ctx, s.network, s.address, func(conn net.Conn) error { return writeStream(conn, document) })
+}
+
+func writeStream(conn net.Conn, document []byte) error {
+	if _, err := conn.Write(document); err != nil {
+		return err
+	}
+	switch ended, err := awaitEnd(conn, refusalWait); {
+	case err != nil:
+		return err
+	case ended:
+		return errEnded
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		if err := half.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	_, err := awaitEnd(conn, endWait)
+	return err
+}
+
+// send calls write with a connection that lasts no longer than ctx. Its error
+// says what was attempted, and what may mend it.
+func send(ctx context.Context, network, address string, write func(net.Conn) error) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err == nil {
+		defer conn.Close()
+		stop := context.AfterFunc(ctx, func() {
+			conn.SetDeadline(time.Unix(1, 0)) // fails only where it is closed
+		})
+		defer stop()
+		err = write(conn)
+	}
+	if err == nil {
+		return nil
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // without the addresses, which are said already
+	}
+	return fmt.Errorf("cannot send to %s://%s: %w%s", network, address, err, remedy(err))
+}
+
+func remedy(err error) string {
+	var slow interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+		return "; does the receiver run?"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ENOTCONN), errors.Is(err, errEnded):
+		return "; its log may say why"
+	case errors.Is(err, syscall.EPROTOTYPE):
+		return "; unixgram:// is for a socket of datagrams, unix:// for one of streams"
+	case errors.Is(err, syscall.EACCES):
+		return "; its owner or mode keeps this user out"
+	case errors.As(err, &slow) && slow.Timeout():
+		return "; the receiver does not answer or does not read"
+	}
+	return ""
+}
+
+// awaitEnd waits that long for the receiver to end the connection, and reports
+// whether it did, or what it has against what was sent. Nothing is ever received.
+func awaitEnd(conn net.Conn, patience time.Duration) (ended bool, err error) {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return false, err
+	}
+	_, err = io.Copy(io.Discard, conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Datagrams divides a document of lines into as few datagrams as possible,
+// none larger than 1432 bytes unless a single line is, and none with a part of
+// a line.
+func Datagrams(document []byte) [][]byte {
+	var datagrams [][]byte
+	for len(document) > 0 {
+		end := len(document)
+		if end > maxDatagram {
+			end = bytes.LastIndexByte(document[:maxDatagram], '\n') + 1
+			if end == 0 {
+				end = bytes.IndexByte(document, '\n') + 1
+			}
+			if end == 0 {
+				end = len(document)
+			}
+		}
+		datagrams = append(datagrams, document[:end])
+		document = document[end:]
+	}
+	return datagrams
+}
