@@ -134,7 +134,8 @@ func decodeStatsd(t *testing.T, document string) map[string]string {
 		if parts == nil {
 			t.Fatalf("no gauge: %q", line)
 		}
-		name, tags := parts[1], []Tag(nil)
+		name := parts[1]
+		var tags []Tag
 		switch {
 		case parts[3] != "":
 			_, tags = tagged(t, parts[3], "|#", ",", ":")

@@ -88,7 +88,7 @@ func send(ctx context.Context, network, address string, write func(net.Conn) err
 	if err == nil {
 		defer conn.Close()
 		stop := context.AfterFunc(ctx, func() {
-			conn.SetDeadline(time.Unix(1, 0)) // fails only where it is closed
+			_ = conn.SetDeadline(time.Unix(1, 0)) // fails only where it is closed
 		})
 		defer stop()
 		err = write(conn)
