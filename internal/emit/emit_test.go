@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"example.org/postfix-queue-monitor/internal/emit/emittest"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
@@ -87,9 +88,9 @@ func TestTagsAreReadBack(t *testing.T) {
 			if err := CheckTags(tt.format, tt.style, o.Tags); err != nil {
 				t.Fatal(err)
 			}
-			got := decoders()[tt.format](t, encode(t, tt.format, readings(), o))
+			got := decode(t, tt.format, encode(t, tt.format, readings(), o))
 			for instance, want := range map[string]string{"local": "45", tt.instance: "1"} {
-				series := seriesOf(tt.name, Tag{"instance_name", instance}, Tag{"site", "a/b-c_d.e"}, Tag{"dc", "1"})
+				series := emittest.Series(tt.name, map[string]string{"instance_name": instance, "site": "a/b-c_d.e", "dc": "1"})
 				if got[series] != want {
 					t.Errorf("%s is %q, want %s", series, got[series], want)
 				}
@@ -252,6 +253,17 @@ func encode(t *testing.T, formatName string, list []queue.Reading, o Options) st
 	return string(format(list, o))
 }
 
+func decode(t *testing.T, formatName, document string) map[string]string {
+	t.Helper()
+	got, err := emittest.Decode(formatName, document)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, document)
+	}
+	return got
+}
+
+func isHistogram(series string) bool { return strings.HasPrefix(series, "postfix_queue_message_") }
+
 // Every row of the table of metrics appears in every format, with its value.
 func TestEveryMetricInEveryFormat(t *testing.T) {
 	first := readings()[:1]
@@ -263,17 +275,13 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 			continue // has no names: TestValue reads it
 		}
 		t.Run(name, func(t *testing.T) {
-			decode := decoders()[name]
-			if decode == nil {
-				t.Fatal("no independent reader of this format")
-			}
 			o := options()
-			all := decode(t, encode(t, name, first, o))
+			all := decode(t, name, encode(t, name, first, o))
 			o.Metrics = nil
-			bare := decode(t, encode(t, name, first, o))
+			bare := decode(t, name, encode(t, name, first, o))
 			for _, m := range metrics() {
 				o.Metrics = []queue.Metric{m}
-				one := decode(t, encode(t, name, first, o))
+				one := decode(t, name, encode(t, name, first, o))
 				maps.DeleteFunc(one, func(series, _ string) bool { return bare[series] != "" || isHistogram(series) })
 				if len(one) != 1 {
 					t.Errorf("%s alone gives %v", m.Name, one)
@@ -311,10 +319,10 @@ func TestFailuresHaveNoNumbers(t *testing.T) {
 			got := encode(t, name, failures()[1:], options())
 			if up := map[string]string{"influx": "postfix_queue_status.up", "prometheus": "postfix_queue_up"}[name]; up != "" {
 				want := map[string]string{
-					seriesOf(up, Tag{"instance_name", "denied"}): "0",
-					seriesOf(up, Tag{"instance_name", "slow"}):   "0",
+					emittest.Series(up, map[string]string{"instance_name": "denied"}): "0",
+					emittest.Series(up, map[string]string{"instance_name": "slow"}):   "0",
 				}
-				if diff := cmp.Diff(want, decoders()[name](t, got)); diff != "" {
+				if diff := cmp.Diff(want, decode(t, name, got)); diff != "" {
 					t.Errorf("of failures alone (-want +got):\n%s", diff)
 				}
 			} else if got != "" {
@@ -379,14 +387,14 @@ func TestValue(t *testing.T) {
 			o := options()
 			o.Metrics = order
 			first := readings()[:1]
-			lines := strings.SplitAfter(encode(t, "value", first, o), "\n")
-			if len(lines) != len(order)+1 || lines[len(order)] != "" {
-				t.Fatalf("%q for %d metrics", lines, len(order))
+			got := decode(t, "value", encode(t, "value", first, o))
+			if len(got) != len(order) {
+				t.Errorf("%d numbers for %d metrics", len(got), len(order))
 			}
 			for i, m := range order {
 				want, _ := m.Value(first[0].Summary)
-				if got, err := strconv.ParseInt(strings.TrimSuffix(lines[i], "\n"), 10, 64); err != nil || got != want {
-					t.Errorf("%s: got %d, %v; want %d", m.Name, got, err, want)
+				if value := got[strconv.Itoa(i+1)]; value != strconv.FormatInt(want, 10) {
+					t.Errorf("%s is %q, want %d", m.Name, value, want)
 				}
 			}
 		})
