@@ -78,6 +78,8 @@ func (o *options) check() error {
 		return errors.New("--check and --dry-run exclude each other")
 	case !isStatsdName(o.Prefix):
 		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
+	case slices.Contains(strings.Split(o.Prefix, "."), ""):
+		return fmt.Errorf("--prefix %s has nothing before or between its dots, where a name of a metric must have something", o.Prefix)
 	}
 	if err := emit.CheckTags(o.Format, emit.TagStyle(o.TagStyle), o.Tags); err != nil {
 		return err
