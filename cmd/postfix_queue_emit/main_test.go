@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"net"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/emit/emittest"
 	"example.org/postfix-queue-monitor/internal/scripttest"
 )
 
@@ -23,4 +29,95 @@ func TestOptionsAreDocumented(t *testing.T) {
 
 func TestOptionsAreCompleted(t *testing.T) {
 	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "postfix_queue_emit")
+}
+
+// The program is silent, and the receiver has what would have been printed.
+func TestDelivery(t *testing.T) {
+	tests := []struct{ network, format string }{
+		{"udp", "statsd"},
+		{"udp", "influx"},
+		{"unixgram", "influx"},
+		{"tcp", "graphite"},
+		{"tcp", "json"},
+		{"unix", "prometheus"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.network+" "+tt.format, func(t *testing.T) {
+			address := "127.0.0.1:0"
+			if tt.network == "unix" || tt.network == "unixgram" {
+				address = filepath.Join(t.TempDir(), "s")
+			}
+			address, received := receive(t, tt.network, address)
+			var stdout, stderr bytes.Buffer
+			args := []string{"-f", tt.format, "-i", "../../testdata/listing/3.7.11/mixed.json", "--max-age", "0", "--to", tt.network + "://" + address}
+			if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitDone || stdout.Len()+stderr.Len() > 0 {
+				t.Fatalf("exit code %d, output %q, errors %q", code, stdout.String(), stderr.String())
+			}
+			got, err := emittest.Decode(tt.format, received())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code := run(t.Context(), args[:len(args)-2], nil, &stdout, &stderr); code != exitDone {
+				t.Fatalf("exit code %d, errors %q", code, stderr.String())
+			}
+			want, err := emittest.Decode(tt.format, stdout.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Values differ where they are ages: the readings are two.
+			for series := range want {
+				if got[series] == "" {
+					t.Errorf("%s is not received", series)
+				}
+			}
+			if len(got) != len(want) {
+				t.Errorf("%d series received, want %d", len(got), len(want))
+			}
+		})
+	}
+}
+
+// receive listens for a document and returns where, and what waits for it.
+func receive(t *testing.T, network, address string) (listening string, received func() string) {
+	t.Helper()
+	if network == "udp" || network == "unixgram" {
+		server, err := net.ListenPacket(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		return server.LocalAddr().String(), func() string {
+			// All of it has come before the program ended.
+			var all []byte
+			buf := make([]byte, 64<<10)
+			for {
+				if err := server.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				n, _, err := server.ReadFrom(buf)
+				if err != nil {
+					return string(all)
+				}
+				all = append(all, buf[:n]...)
+			}
+		}
+	}
+	server, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	document := make(chan []byte, 1)
+	go func() {
+		defer close(document)
+		conn, err := server.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if all, err := io.ReadAll(conn); err == nil {
+			document <- all
+		}
+	}()
+	return server.Addr().String(), func() string { return string(<-document) }
 }
