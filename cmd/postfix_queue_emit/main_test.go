@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/emit"
 	"example.org/postfix-queue-monitor/internal/emit/emittest"
 	"example.org/postfix-queue-monitor/internal/scripttest"
 )
@@ -29,6 +30,16 @@ func TestOptionsAreDocumented(t *testing.T) {
 
 func TestOptionsAreCompleted(t *testing.T) {
 	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "postfix_queue_emit")
+	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--format", emit.FormatNames())
+	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--tags", tagStyles())
+}
+
+func tagStyles() []string {
+	var names []string
+	for _, style := range emit.TagStyles() {
+		names = append(names, string(style))
+	}
+	return names
 }
 
 // The program is silent, and the receiver has what would have been printed.

@@ -49,16 +49,6 @@ func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage str
 // OptionsAreCompleted fails unless bash completes exactly the program's
 // options, and the metrics there are.
 func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
-	complete := func(line ...string) []string {
-		t.Helper()
-		script := `source ../../contrib/completion/postfix-queue-monitor.bash
-COMP_WORDS=("$@" ""); COMP_CWORD=$#; "_$1"; printf '%s\n' "${COMPREPLY[@]}"`
-		out, err := exec.CommandContext(t.Context(), "bash", append([]string{"-c", script, "bash"}, line...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return strings.Fields(string(out))
-	}
 	var want []string
 	for _, o := range options {
 		if o.Hidden {
@@ -69,7 +59,7 @@ COMP_WORDS=("$@" ""); COMP_CWORD=$#; "_$1"; printf '%s\n' "${COMPREPLY[@]}"`
 		}
 		want = append(want, o.Name())
 	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(complete(program)))); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(completed(t, program)))); diff != "" {
 		t.Errorf("completed options (-want +got):\n%s", diff)
 	}
 	var metrics []string
@@ -77,15 +67,36 @@ COMP_WORDS=("$@" ""); COMP_CWORD=$#; "_$1"; printf '%s\n' "${COMPREPLY[@]}"`
 		metrics = append(metrics, m.Name)
 	}
 	for _, option := range []string{"-m", "--metrics", "-w", "--critical"} {
-		if got := complete(program, option); len(got) > 0 && !slices.Equal(trimSuffixes(got, "="), metrics) {
+		if got := completed(t, program, option); len(got) > 0 && !slices.Equal(trimSuffixes(got, "="), metrics) {
 			t.Errorf("%s completes %v", option, got)
 		}
 	}
 	for _, name := range cli.Sources() {
-		if got := complete(program, "--source"); !slices.Contains(got, name) {
+		if got := completed(t, program, "--source"); !slices.Contains(got, name) {
 			t.Errorf("--source completes %v, not %s", got, name)
 		}
 	}
+}
+
+// ValuesAreCompleted fails unless bash completes exactly these values of the
+// option.
+func ValuesAreCompleted(t *testing.T, program, option string, values []string) {
+	t.Helper()
+	if got := completed(t, program, option); !slices.Equal(got, values) {
+		t.Errorf("%s completes %v, want %v", option, got, values)
+	}
+}
+
+// completed returns what bash offers after the words of a line.
+func completed(t *testing.T, line ...string) []string {
+	t.Helper()
+	script := `source ../../contrib/completion/postfix-queue-monitor.bash
+COMP_WORDS=("$@" ""); COMP_CWORD=$#; "_$1"; printf '%s\n' "${COMPREPLY[@]}"`
+	out, err := exec.CommandContext(t.Context(), "bash", append([]string{"-c", script, "bash"}, line...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return strings.Fields(string(out))
 }
 
 func trimSuffixes(list []string, suffix string) []string {
