@@ -165,7 +165,7 @@ func (o *options) target(stdout io.Writer, getenv func(string) string) (emit.Tar
 		switch {
 		case o.Format != "statsd":
 			return nil, fmt.Errorf("--to udp:// alone is where StatsD listens; for the format %s it is udp://HOST:PORT", o.Format)
-		case o.TagStyle == string(emit.TagsDatadog):
+		case o.TagStyle == emit.TagsDatadog:
 			to = cmp.Or(emit.DatadogTarget(getenv), to)
 		}
 	}

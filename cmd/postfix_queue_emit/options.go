@@ -14,20 +14,20 @@ import (
 )
 
 type options struct {
-	Format      string     `arg:"-f,--format"`
-	To          string     `arg:"--to"`
-	Metrics     metricList `arg:"-m,--metrics"`
-	Name        string     `arg:"-n,--name"`
-	Prefix      string     `arg:"-p,--prefix"`
-	TagStyle    string     `arg:"--tags"`
-	Tags        tagList    `arg:"--tag"`
-	Part        parts      `arg:"--part"`
-	Usec        int64      `arg:"--usec"`
-	UpdateEvery int        `arg:"--update-every"`
-	Priority    int        `arg:"--priority"`
-	Check       bool       `arg:"--check"`
-	DryRun      bool       `arg:"--dry-run"`
-	Breakdown   bool       `arg:"--breakdown"`
+	Format      string        `arg:"-f,--format"`
+	To          string        `arg:"--to"`
+	Metrics     metricList    `arg:"-m,--metrics"`
+	Name        string        `arg:"-n,--name"`
+	Prefix      string        `arg:"-p,--prefix"`
+	TagStyle    emit.TagStyle `arg:"--tags"`
+	Tags        tagList       `arg:"--tag"`
+	Part        parts         `arg:"--part"`
+	Usec        int64         `arg:"--usec"`
+	UpdateEvery int           `arg:"--update-every"`
+	Priority    int           `arg:"--priority"`
+	Check       bool          `arg:"--check"`
+	DryRun      bool          `arg:"--dry-run"`
+	Breakdown   bool          `arg:"--breakdown"`
 	cli.Common
 }
 
@@ -36,7 +36,7 @@ func defaultOptions() options {
 		Format:      "netdata",
 		To:          "-",
 		Prefix:      "postfix_queue",
-		TagStyle:    string(emit.TagsNone),
+		TagStyle:    emit.TagsNone,
 		Part:        parts{charts: true, values: true},
 		UpdateEvery: 10,
 		Priority:    60000,
@@ -81,7 +81,7 @@ func (o *options) check() error {
 	case slices.Contains(strings.Split(o.Prefix, "."), ""):
 		return fmt.Errorf("--prefix %s has nothing before or between its dots, where a name of a metric must have something", o.Prefix)
 	}
-	if err := emit.CheckTags(o.Format, emit.TagStyle(o.TagStyle), o.Tags); err != nil {
+	if err := emit.CheckTags(o.Format, o.TagStyle, o.Tags); err != nil {
 		return err
 	}
 	for _, pattern := range o.Metrics {
@@ -158,7 +158,7 @@ func (o *options) emitOptions(several bool) emit.Options {
 		Named:    o.Name != "" || o.AllInstances || several,
 		Prefix:   o.Prefix,
 		Tags:     o.Tags,
-		TagStyle: emit.TagStyle(o.TagStyle),
+		TagStyle: o.TagStyle,
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,
 			Values:       o.Part.values,

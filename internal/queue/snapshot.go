@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -164,7 +165,8 @@ func ReadSnapshot(r io.Reader, now time.Time) (readings []Reading, taken time.Ti
 	}
 	for _, i := range doc.Instances {
 		reading, ok := i.reading(now, time.Unix(doc.Taken, 0))
-		if !ok {
+		isNamesake := func(other Reading) bool { return other.Instance.Label() == reading.Instance.Label() }
+		if !ok || i.Name == "" || slices.ContainsFunc(readings, isNamesake) {
 			return nil, taken, fmt.Errorf("%w (instance %s)", ErrForeignSnapshot, i.Name)
 		}
 		readings = append(readings, reading)
