@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -299,11 +300,16 @@ func TestPrometheus(t *testing.T) {
 
 	out.stop()
 	p.fillQueue(60)
+	p.backdate(p.queueIDs("deferred")[0], 2*time.Hour)
 	write(1, "postfix-out: "+mailSystemDown)
 	server.awaitQuery("postfix_queue_up", map[string]string{"local": "1", "postfix-out": "0"})
 	server.awaitQuery(deferred, map[string]string{"local": "67"})
+	const late = `postfix_queue_message_age_seconds_count - ignoring(le) postfix_queue_message_age_seconds_bucket{le="3600"}`
+	server.awaitQuery("sum by (instance_name) ("+late+")", map[string]string{"local": "1"})
 	verifyTextfile(t)
-	server.awaitAlerts(map[string]string{"PostfixQueueDown postfix-out": "pending", "PostfixQueueDeferred local": "pending"})
+	server.awaitAlerts(map[string]string{
+		"PostfixQueueDown postfix-out": "pending", "PostfixQueueDeferred local": "pending", "PostfixQueueAge local": "pending",
+	})
 
 	out.start()
 	p.postsuper("-d", "ALL")
