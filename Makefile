@@ -18,7 +18,7 @@ TOOL    = GOARCH= go tool -modfile=tools.mod
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
-.PHONY: all build run test unit integration integration-tools race fuzz bench lint vuln package install clean help
+.PHONY: all build run test unit integration integration-tools race fuzz bench screenshot lint vuln package install clean help
 
 all: build
 
@@ -69,9 +69,14 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 bench: integration-tools ## run the benchmarks
 	go test -tags integration -run '^$$' -bench . -benchmem -timeout 60m ./...
 
+screenshot: ## make the picture of Netdata's charts in docs/ anew (root on Debian)
+	integration/install.sh netdata-web chromium pngquant
+	REQUIRE=all SCREENSHOT=$(CURDIR)/docs/netdata.png go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
+	pngquant --force --skip-if-larger --strip --output docs/netdata.png 64 docs/netdata.png
+
 lint: ## check the code: golangci-lint with the import rules, go vet, shellcheck
 	$(TOOL) golangci-lint run ./...
-	go vet -tags integration ./...
+	go vet -tags integration,screenshot ./...
 	@if command -v shellcheck >/dev/null; then echo shellcheck $(SCRIPTS); shellcheck $(SCRIPTS); \
 	else echo "left out: shellcheck (not installed)"; [ "$(REQUIRE)" != all ]; fi
 
