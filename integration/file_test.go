@@ -1,0 +1,201 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// fill writes a file until its file system is full, and makes it so much shorter.
+func fill(t testing.TB, path string, freeBytes int64) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for err == nil {
+		_, err = file.Write(make([]byte, 1024))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Truncate(info.Size() - freeBytes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fileNames(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// TestFullDisk has no room for a new document, or for a part of it only.
+func TestFullDisk(t *testing.T) {
+	few, many := generateListing(t, 10), generateListing(t, 2000)
+	pageBytes := os.Getpagesize()
+	for _, format := range []string{"prometheus", "json"} {
+		for _, freeBytes := range []int{0, pageBytes} {
+			t.Run(fmt.Sprintf("%s, %d bytes free", format, freeBytes), func(t *testing.T) {
+				dir := publicTempDir(t)
+				mount(t, "tmpfs", "mode=755,size=65536", dir)
+				target := filepath.Join(dir, "document")
+				write := func(listing string) (r result, document string) {
+					t.Helper()
+					args := []string{"--format", format, "--to", target, "--input", listing}
+					if format == "json" {
+						args = append(args, "--breakdown") // it would fit into a page without
+					}
+					r = root.emit(t, args...)
+					content, err := os.ReadFile(target)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return r, string(content)
+				}
+				r, before := write(few)
+				if r.exitCode != 0 || len(before) <= pageBytes {
+					t.Fatalf("want a document of more than %d bytes, got %s\n%s", pageBytes, r, before)
+				}
+				fill(t, filepath.Join(dir, "filler"), int64(freeBytes))
+
+				r, after := write(many)
+				if r.exitCode != 1 || r.stdout != "" || !strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot write "+target+": ") ||
+					!strings.HasSuffix(r.stderr, ": no space left on device\n") {
+					t.Errorf("want to be told that the disk is full, got %s", r)
+				}
+				if diff := cmp.Diff(before, after); diff != "" {
+					t.Errorf("the old document is not what it was (-before +after):\n%s", diff)
+				}
+				if names := fileNames(t, dir); !slices.Equal(names, []string{"document", "filler"}) {
+					t.Errorf("there are %q", names)
+				}
+
+				if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+					t.Fatal(err)
+				}
+				if r, after := write(many); r.exitCode != 0 || after == before {
+					t.Errorf("want a new document when there is room again, got %s\n%s", r, after)
+				}
+			})
+		}
+	}
+}
+
+// TestFileIsAlwaysWhole reads a file again and again while the program replaces it.
+func TestFileIsAlwaysWhole(t *testing.T) {
+	snapshots := []string{queueSnapshot(t, 10), queueSnapshot(t, 2000)}
+	for _, format := range []string{"prometheus", "json"} {
+		t.Run(format, func(t *testing.T) {
+			target := filepath.Join(publicTempDir(t), "document")
+			// Ages would change with the time.
+			emit := func(snapshot, target string) string {
+				t.Helper()
+				r := root.emit(t, "--format", format, "--metrics", "emails,size,recipients,*_size", "--input", snapshot, "--to", target)
+				if r.exitCode != 0 || r.stderr != "" {
+					t.Fatal(r)
+				}
+				return r.stdout
+			}
+			documents := []string{emit(snapshots[0], "-"), emit(snapshots[1], "-")}
+			emit(snapshots[0], target)
+			reader := startReader(t, target, documents)
+			writes := 0
+			waitFor(t, "a reader that has seen many of both", func() (bool, any) {
+				for _, snapshot := range snapshots {
+					emit(snapshot, target)
+					writes++
+				}
+				seen, err := reader.state()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return writes >= 50 && slices.Min(seen) >= 50, seen
+			})
+			seen, _ := reader.state()
+			t.Logf("%d writes; each document was read so often: %v", writes, seen)
+			if names := fileNames(t, filepath.Dir(target)); !slices.Equal(names, []string{"document"}) {
+				t.Errorf("there are %q", names)
+			}
+		})
+	}
+}
+
+// queueSnapshot is a snapshot of a queue with so many messages.
+func queueSnapshot(t testing.TB, messages int) (path string) {
+	t.Helper()
+	path = filepath.Join(publicTempDir(t), "snapshot.json")
+	if r := root.emit(t, "--format", "json", "--input", generateListing(t, messages), "--to", path); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	return path
+}
+
+// A fileReader reads a file all the time.
+type fileReader struct {
+	lock sync.Mutex
+	seen []int
+	err  error
+}
+
+// startReader starts a reader of a file that has one of the documents at any time. It ends with the test.
+func startReader(t testing.TB, path string, documents []string) *fileReader {
+	r := &fileReader{seen: make([]int, len(documents))}
+	ctx, cancel := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			content, err := os.ReadFile(path)
+			r.note(slices.Index(documents, string(content)), len(content), err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		reading.Wait()
+	})
+	return r
+}
+
+// note notes which document was read, -1 for none of them.
+func (r *fileReader) note(document, lengthBytes int, err error) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	switch {
+	case err != nil:
+		r.err = err
+	case document < 0:
+		r.err = fmt.Errorf("%d bytes were read that are neither document", lengthBytes)
+	default:
+		r.seen[document]++
+	}
+}
+
+// state is how often each document was read, and what else was, if anything.
+func (r *fileReader) state() (seen []int, err error) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	return slices.Clone(r.seen), r.err
+}
