@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The servers that the gauges are sent to, from the registries of their languages.
@@ -258,4 +260,46 @@ func testGaugeServer(t *testing.T, p *postfixInstance, server gaugeServer) {
 
 func sortedLines(document string) string {
 	return strings.Join(slices.Sorted(strings.Lines(document)), "")
+}
+
+// TestStatsDIsKilled sends to the original StatsD before it is killed, while it is away, and when another is there.
+func TestStatsDIsKilled(t *testing.T) {
+	listing := generateListing(t, 3)
+	push := func() result {
+		t.Helper()
+		return nobody.emit(t, "--format", "statsd", "--to", "udp://"+statsdAddress, "--input", listing)
+	}
+	delivers := func() {
+		t.Helper()
+		server := startStatsD(t)
+		server.awaitReady()
+		if r := push(); r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
+			t.Errorf("want success without a word, got %s", r)
+		}
+		server.mark(2)
+		if gauges, _, err := server.read(); err != nil || gauges["postfix_queue.emails"] != 3 {
+			t.Errorf("want 3 emails, gauges are %v, %v", gauges, err)
+		}
+	}
+	before := liveProcesses(t)
+	delivers()
+	servers := newProcesses(t, before)
+	if len(servers) != 1 {
+		t.Fatalf("processes of the server are %v, want one", servers)
+	}
+	if err := unix.Kill(servers[0].pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the end of its socket", func() (bool, any) {
+		conn, err := net.ListenPacket("udp", statsdAddress)
+		if err != nil {
+			return false, err
+		}
+		return conn.Close() == nil, nil
+	})
+	if r := push(); r.exitCode != 1 || r.stdout != "" ||
+		!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot send to udp://"+statsdAddress) || !strings.HasSuffix(r.stderr, "connection refused\n") {
+		t.Errorf("want to be told that nobody listens, got %s", r)
+	}
+	delivers()
 }
