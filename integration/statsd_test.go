@@ -5,6 +5,7 @@ package integration
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -114,7 +115,7 @@ func startStatsDExporter(t testing.TB) gaugeServer {
 	// The tests may be those of another architecture.
 	fetch(t, []string{"GOBIN=" + dir, "GOOS=", "GOARCH=", "CGO_ENABLED=0"}, "go", "install", statsdExporterPackage)
 	startDaemon(t, command{user: "nobody"}, filepath.Join(dir, "statsd_exporter"),
-		"--statsd.listen-udp="+statsdExporterAddress, "--statsd.listen-tcp=", "--web.listen-address="+statsdExporterWeb)
+		"--statsd.listen-udp="+statsdExporterAddress, "--statsd.listen-tcp="+statsdExporterAddress, "--web.listen-address="+statsdExporterWeb)
 	sample := regexp.MustCompile(`(?m)^(\w+) (\S+)$`)
 	return gaugeServer{t, statsdExporterAddress, func() (map[string]int64, int64, error) {
 		response, err := http.Get("http://" + statsdExporterWeb + "/metrics")
@@ -262,44 +263,101 @@ func sortedLines(document string) string {
 	return strings.Join(slices.Sorted(strings.Lines(document)), "")
 }
 
-// TestStatsDIsKilled sends to the original StatsD before it is killed, while it is away, and when another is there.
+// TestStatsDIsKilled sends to a server before it is killed, while it is away, and when another is there.
 func TestStatsDIsKilled(t *testing.T) {
-	listing := generateListing(t, 3)
-	push := func() result {
-		t.Helper()
-		return nobody.emit(t, "--format", "statsd", "--to", "udp://"+statsdAddress, "--input", listing)
+	tests := map[string]struct {
+		start            func(testing.TB) gaugeServer
+		network, address string
+	}{
+		"etsy":            {startStatsD, "udp", statsdAddress},
+		"statsd_exporter": {startStatsDExporter, "tcp", statsdExporterAddress},
 	}
-	delivers := func() {
-		t.Helper()
-		server := startStatsD(t)
-		server.awaitReady()
-		if r := push(); r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
-			t.Errorf("want success without a word, got %s", r)
-		}
-		server.mark(2)
-		if gauges, _, err := server.read(); err != nil || gauges["postfix_queue.emails"] != 3 {
-			t.Errorf("want 3 emails, gauges are %v, %v", gauges, err)
-		}
+	for name, test := range tests {
+		target := test.network + "://" + test.address
+		t.Run(name+" at "+target, func(t *testing.T) {
+			listing := generateListing(t, 3)
+			push := func() result {
+				t.Helper()
+				return nobody.emit(t, "--format", "statsd", "--to", target, "--input", listing)
+			}
+			delivers := func() {
+				t.Helper()
+				server := test.start(t)
+				server.awaitReady()
+				if r := push(); r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
+					t.Errorf("want success without a word, got %s", r)
+				}
+				waitFor(t, "3 emails", func() (bool, any) {
+					gauges, _, err := server.read()
+					return gauges["postfix_queue.emails"] == 3, fmt.Sprint(gauges, err)
+				})
+			}
+			before := liveProcesses(t)
+			delivers()
+			servers := newProcesses(t, before)
+			if len(servers) != 1 {
+				t.Fatalf("processes of the server are %v, want one", servers)
+			}
+			if err := unix.Kill(servers[0].pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the end of its socket", func() (bool, any) {
+				err := refused(test.network, test.address)
+				return errors.Is(err, unix.ECONNREFUSED), err
+			})
+			if r := push(); r.exitCode != 1 || r.stdout != "" ||
+				!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot send to "+target) || !strings.Contains(r.stderr, "connection refused") {
+				t.Errorf("want to be told that nobody listens, got %s", r)
+			}
+			delivers()
+		})
 	}
-	before := liveProcesses(t)
-	delivers()
-	servers := newProcesses(t, before)
-	if len(servers) != 1 {
-		t.Fatalf("processes of the server are %v, want one", servers)
+}
+
+// refused is the error of a line that is sent, nil if somebody listens.
+func refused(network, address string) error {
+	conn, err := net.Dial(network, address)
+	if err != nil {
+		return err
 	}
-	if err := unix.Kill(servers[0].pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
+	defer conn.Close()
+	if _, err := fmt.Fprintln(conn, "ready:1|g"); err != nil {
+		return err
 	}
-	waitFor(t, "the end of its socket", func() (bool, any) {
-		conn, err := net.ListenPacket("udp", statsdAddress)
-		if err != nil {
-			return false, err
-		}
-		return conn.Close() == nil, nil
-	})
-	if r := push(); r.exitCode != 1 || r.stdout != "" ||
-		!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot send to udp://"+statsdAddress) || !strings.HasSuffix(r.stderr, "connection refused\n") {
-		t.Errorf("want to be told that nobody listens, got %s", r)
+	_, err = fmt.Fprintln(conn, "ready:1|g") // says what became of the first
+	return err
+}
+
+// TestStatsDTags has the statsd_exporter, which knows several styles of tags, tell two instances apart by them.
+func TestStatsDTags(t *testing.T) {
+	p := startPostfix(t)
+	out := newSecondInstance(p)
+	out.start()
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.fillQueue(6)
+	sizeBytes := map[string]int64{"local": p.list().sizeBytes(), "postfix-out": out.deferMail(3).sizeBytes()}
+	startStatsDExporter(t).awaitReady()
+	for _, style := range []string{"datadog", "influx"} {
+		t.Run(style, func(t *testing.T) {
+			push := func() result {
+				t.Helper()
+				return nobody.emit(t, "--format", "statsd", "--to", "udp://"+statsdExporterAddress, "--all-instances",
+					"--tags", style, "--tag", "style="+style)
+			}
+			if r := push(); r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
+				t.Errorf("want success without a word, got %s", r)
+			}
+			want := make(map[string]float64)
+			for instance, deferred := range map[string]float64{"local": 7, "postfix-out": 3} {
+				tags := fmt.Sprintf("{instance_name=%q,style=%q}", instance, style)
+				want["postfix_queue_deferred"+tags] = deferred
+				want["postfix_queue_size"+tags] = float64(sizeBytes[instance])
+			}
+			waitFor(t, fmt.Sprint(want), func() (bool, any) {
+				text, err := exposed(statsdExporterWeb)
+				got := samples(t, text)
+				return containsAll(got, want), fmt.Sprint(got, err)
+			})
+		})
 	}
-	delivers()
 }

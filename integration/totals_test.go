@@ -99,7 +99,7 @@ func checkMixedQueue(t *testing.T, listed listing) {
 	}
 }
 
-func containsAll(m, part map[string]int64) bool {
+func containsAll[V comparable](m, part map[string]V) bool {
 	for key, value := range part {
 		if m[key] != value {
 			return false
