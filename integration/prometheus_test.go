@@ -278,9 +278,9 @@ func TestPrometheus(t *testing.T) {
 	installEmitter(t)
 	bind(t, ownedDir(t, "root"), textfileDir)
 	unit := unitCommand(t, prometheusUnit)
-	write := func(exitCode int, stderr string) {
+	write := func(exitCode int, stderr string, more ...string) {
 		t.Helper()
-		r := unit("--all-instances")
+		r := unit(append([]string{"--all-instances"}, more...)...)
 		if r.exitCode != exitCode || r.stdout != "" || !strings.Contains(r.stderr, stderr) || stderr == "" && r.stderr != "" {
 			t.Fatalf("want exit code %d and %q, got %s", exitCode, stderr, r)
 		}
@@ -316,8 +316,17 @@ func TestPrometheus(t *testing.T) {
 	server.awaitQuery(deferred, map[string]string{"local": "0", "postfix-out": "3"})
 	server.awaitAlerts(map[string]string{})
 
+	if err := os.WriteFile(spoolDir+"/corrupt/1234567", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(0, "", "--metrics", "*,corrupt")
+	server.awaitQuery("postfix_queue_corrupt_files", map[string]string{"local": "1", "postfix-out": "0"})
+	verifyTextfile(t)
+	server.awaitAlerts(map[string]string{"PostfixQueueCorrupt local": "pending"})
+
 	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
 	p.must(runAs(t, "root", "sh", "-c", cronCommand(t, "root", "prometheus")))
 	server.awaitQuery(deferred, map[string]string{"local": "1"})
 	verifyTextfile(t)
+	server.awaitAlerts(map[string]string{}) // without its name the metric is not there
 }
