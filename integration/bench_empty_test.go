@@ -53,14 +53,7 @@ func BenchmarkEmptyQueue(b *testing.B) {
 
 func buildBareRunner(b *testing.B) (path string) {
 	b.Helper()
-	dir, err := os.MkdirTemp(binDir(), "bare") // where every user may run it
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { os.RemoveAll(dir) })
+	dir := publicTempDir(b)
 	source, path := filepath.Join(dir, "main.go"), filepath.Join(dir, "bare")
 	if err := os.WriteFile(source, []byte(bareRunner), 0o600); err != nil {
 		b.Fatal(err)

@@ -115,8 +115,9 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer unix.Close(opened)
-		if err := logs.addReasons(&m, opened); err != nil {
+		err = logs.addReasons(&m, opened)
+		unix.Close(opened)
+		if err != nil {
 			t.Fatal(err)
 		}
 		want := []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}, {Address: "c@example.com"}}

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -138,21 +136,18 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
-var summaryPattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^-- ([0-9]+) Kbytes in ([0-9]+) Requests?\.$`)
-})
-
+// parseTextSummary reads the last line; nil where it is none. Only its exact form
+// is taken for the end of a listing.
 func parseTextSummary(line string) *textSummary {
-	m := summaryPattern().FindStringSubmatch(line)
-	if m == nil {
+	kibText, rest, _ := strings.Cut(strings.TrimPrefix(line, "-- "), " Kbytes in ")
+	messagesText, end, _ := strings.Cut(rest, " Request")
+	// Of 63 bits, and without a sign.
+	kib, kibErr := strconv.ParseUint(kibText, 10, 63)
+	messages, messagesErr := strconv.ParseUint(messagesText, 10, 63)
+	if kibErr != nil || messagesErr != nil || (end != "." && end != "s.") {
 		return nil
 	}
-	kib, kibErr := strconv.ParseInt(m[1], 10, 64)
-	messages, messagesErr := strconv.ParseInt(m[2], 10, 64)
-	if kibErr != nil || messagesErr != nil {
-		return nil
-	}
-	return &textSummary{kib, messages}
+	return &textSummary{int64(kib), int64(messages)}
 }
 
 // verdict says whether the listing was whole.
