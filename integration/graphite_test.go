@@ -1,0 +1,224 @@
+//go:build integration
+
+package integration
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	carbonProgram = "/usr/bin/carbon-cache"
+	carbonUser    = "_graphite"
+	carbonAddress = "127.0.0.1:2003"
+)
+
+// A carbon is a running carbon-cache, the receiver and store of Graphite, with an empty store.
+type carbon struct {
+	t     testing.TB
+	store string // where the whisper files are
+	marks int
+}
+
+// startCarbon returns when it listens. It keeps a number for each second.
+func startCarbon(t testing.TB) *carbon {
+	t.Helper()
+	needFiles(t, "graphite-carbon", carbonProgram)
+	needFiles(t, "python3-whisper", "/usr/lib/python3/dist-packages/whisper.py")
+	dir, config := ownedDir(t, carbonUser), publicTempDir(t)
+	// It announces tags to the web application otherwise, and its own numbers come beside those of the test.
+	settings := fmt.Sprintf(`[cache]
+STORAGE_DIR = %[1]s
+LOCAL_DATA_DIR = %[1]s/whisper
+LOG_DIR = %[1]s
+PID_DIR = %[1]s
+CONF_DIR = %[2]s
+LINE_RECEIVER_INTERFACE = 127.0.0.1
+PICKLE_RECEIVER_INTERFACE = 127.0.0.1
+CACHE_QUERY_INTERFACE = 127.0.0.1
+MAX_CREATES_PER_MINUTE = inf
+ENABLE_TAGS = False
+CARBON_METRIC_INTERVAL = 0
+`, dir, config)
+	for name, content := range map[string]string{
+		"carbon.conf":          settings,
+		"storage-schemas.conf": "[all]\npattern = .*\nretentions = 1s:1h\n",
+	} {
+		if err := os.WriteFile(filepath.Join(config, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startDaemon(t, command{user: carbonUser}, carbonProgram, "--config", filepath.Join(config, "carbon.conf"), "--nodaemon", "start")
+	c := &carbon{t: t, store: filepath.Join(dir, "whisper")}
+	waitFor(t, "carbon", func() (bool, any) { err := c.sendMark(); return err == nil, err })
+	return c
+}
+
+// A carbonPoint is a number in carbon's store.
+type carbonPoint struct {
+	at    int64 // seconds since 1970
+	value int64
+}
+
+// readWhisper prints the points of all whisper files below a directory by their paths.
+const readWhisper = `
+import json, pathlib, sys, whisper
+points = {}
+for path in pathlib.Path(sys.argv[1]).rglob("*.wsp"):
+    (start, end, step), values = whisper.fetch(str(path), 0)
+    name = str(path.relative_to(sys.argv[1]))
+    points[name] = [[at, value] for at, value in zip(range(start, end, step), values) if value is not None]
+json.dump(points, sys.stdout)
+`
+
+// stored is what is in the store now, by the path of the file.
+func (c *carbon) stored() map[string][]carbonPoint {
+	c.t.Helper()
+	r := runAs(c.t, carbonUser, "/usr/bin/python3", "-c", readWhisper, c.store)
+	if r.exitCode != 0 {
+		c.t.Fatal(r)
+	}
+	var files map[string][][2]float64
+	if err := json.Unmarshal([]byte(r.stdout), &files); err != nil {
+		c.t.Fatalf("%v: %s", err, r)
+	}
+	stored := make(map[string][]carbonPoint)
+	for path, numbers := range files {
+		for _, n := range numbers {
+			stored[path] = append(stored[path], carbonPoint{int64(n[0]), int64(n[1])})
+		}
+	}
+	return stored
+}
+
+// sendMark sends a metric of the test's own: the number of marks so far.
+func (c *carbon) sendMark() error {
+	conn, err := net.Dial("tcp", carbonAddress)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c.marks++
+	_, err = fmt.Fprintf(conn, "mark %d %d\n", c.marks, time.Now().Unix())
+	return err
+}
+
+// settled returns what is in the store when all that was sent so far is. Carbon makes a list of what it has
+// received, writes that in any order, and makes the next list: when a mark that was sent during one list has been
+// written, the list is done.
+func (c *carbon) settled() map[string][]carbonPoint {
+	c.t.Helper()
+	var stored map[string][]carbonPoint
+	for range 2 {
+		if err := c.sendMark(); err != nil {
+			c.t.Fatal(err)
+		}
+		waitFor(c.t, "the mark", func() (bool, any) {
+			stored = c.stored()
+			marks := stored["mark.wsp"]
+			return len(marks) > 0 && marks[len(marks)-1].value == int64(c.marks), marks
+		})
+	}
+	delete(stored, "mark.wsp")
+	return stored
+}
+
+// dottedFile is the file of a metric whose instance is in its name.
+func dottedFile(instance, metric string) string {
+	return "postfix_queue/" + instance + "/" + metric + ".wsp"
+}
+
+// taggedFile is the file of a metric whose instance is a tag: it is found by the hash of all of it.
+func taggedFile(instance, metric string) string {
+	series := fmt.Sprintf("postfix_queue.%s;instance_name=%s;site=berlin", metric, instance)
+	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(series)))
+	return "_tagged/" + hash[:3] + "/" + hash[3:6] + "/" + hash + ".wsp"
+}
+
+// TestGraphite has a real carbon store the numbers of two instances, one of which goes down.
+func TestGraphite(t *testing.T) {
+	styles := map[string]struct {
+		args []string
+		file func(instance, metric string) string
+	}{
+		"dotted": {nil, dottedFile},
+		"tagged": {[]string{"--tags", "graphite", "--tag", "site=berlin"}, taggedFile},
+	}
+	for name, style := range styles {
+		t.Run(name, func(t *testing.T) {
+			p := startPostfix(t)
+			out := newSecondInstance(p)
+			out.start()
+			c := startCarbon(t)
+			push := func() (ran timespan, r result) {
+				t.Helper()
+				args := append([]string{"-a", "--format", "graphite", "--to", "tcp://" + carbonAddress}, style.args...)
+				return during(func() { r = nobody.emit(t, args...) }), r
+			}
+			p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org", "c@example.org"}, sizeBytes: 3000}))
+			p.fillQueue(4)
+			outQueue := out.deferMail(2)
+
+			ran, r := push()
+			if r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
+				t.Errorf("want success without a word, got %s", r)
+			}
+			stored := c.settled()
+			local, second := ofInstance(stored, style.file, "local"), ofInstance(stored, style.file, "postfix-out")
+			checkPoints(t, local, ran, p.list())
+			checkPoints(t, second, ran, outQueue)
+			if len(stored) != len(local)+len(second) {
+				t.Errorf("there is more than the numbers of two instances: %v", stored)
+			}
+
+			out.stop()
+			p.fillQueue(3)
+			ran, r = push()
+			if r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, "postfix-out: "+mailSystemDown) {
+				t.Errorf("want to be told that postfix-out is down, got %s", r)
+			}
+			stored = c.settled()
+			checkPoints(t, ofInstance(stored, style.file, "local"), ran, p.list())
+			if diff := cmp.Diff(second, ofInstance(stored, style.file, "postfix-out"), cmp.AllowUnexported(carbonPoint{})); diff != "" {
+				t.Errorf("something came of an instance that was down (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// ofInstance is what is stored of an instance, by metric.
+func ofInstance(stored map[string][]carbonPoint, file func(instance, metric string) string, instance string) map[string][]carbonPoint {
+	points := make(map[string][]carbonPoint)
+	none := listing{}
+	for _, metric := range slices.AppendSeq(slices.Collect(maps.Keys(none.metrics(queueNames))), maps.Keys(none.arrivals(queueNames))) {
+		if of, known := stored[file(instance, metric)]; known {
+			points[metric] = of
+		}
+	}
+	return points
+}
+
+// checkPoints compares the last points of an instance with its queue while the emitter ran.
+func checkPoints(t *testing.T, stored map[string][]carbonPoint, ran timespan, queue listing) {
+	t.Helper()
+	got := make(map[string]int64)
+	for metric, points := range stored {
+		last := points[len(points)-1]
+		if last.at < ran.from.Unix() || last.at > ran.to.Unix() {
+			t.Errorf("%s is of %d, want %d to %d", metric, last.at, ran.from.Unix(), ran.to.Unix())
+		}
+		got[metric] = last.value
+	}
+	checkMetrics(t, got, ran, queue, queueNames)
+}
