@@ -6,11 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,8 +198,7 @@ func TestGraphite(t *testing.T) {
 // ofInstance is what is stored of an instance, by metric.
 func ofInstance(stored map[string][]carbonPoint, file func(instance, metric string) string, instance string) map[string][]carbonPoint {
 	points := make(map[string][]carbonPoint)
-	none := listing{}
-	for _, metric := range slices.AppendSeq(slices.Collect(maps.Keys(none.metrics(queueNames))), maps.Keys(none.arrivals(queueNames))) {
+	for _, metric := range metricNames() {
 		if of, known := stored[file(instance, metric)]; known {
 			points[metric] = of
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -227,6 +228,12 @@ func (l listing) arrivals(queues []string) map[string]time.Time {
 		}
 	}
 	return oldest
+}
+
+// metricNames are the names of all metrics of a queue.
+func metricNames() []string {
+	none := listing{}
+	return slices.AppendSeq(slices.Sorted(maps.Keys(none.metrics(queueNames))), maps.Keys(none.arrivals(queueNames)))
 }
 
 // A timespan is the time in which a program ran.
