@@ -9,11 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -63,12 +60,6 @@ CARBON_METRIC_INTERVAL = 0
 	return c
 }
 
-// A carbonPoint is a number in carbon's store.
-type carbonPoint struct {
-	at    int64 // seconds since 1970
-	value int64
-}
-
 // readWhisper prints the points of all whisper files below a directory by their paths.
 const readWhisper = `
 import json, pathlib, sys, whisper
@@ -81,7 +72,7 @@ json.dump(points, sys.stdout)
 `
 
 // stored is what is in the store now, by the path of the file.
-func (c *carbon) stored() map[string][]carbonPoint {
+func (c *carbon) stored() map[string][]storedPoint {
 	c.t.Helper()
 	r := runAs(c.t, carbonUser, "/usr/bin/python3", "-c", readWhisper, c.store)
 	if r.exitCode != 0 {
@@ -91,10 +82,10 @@ func (c *carbon) stored() map[string][]carbonPoint {
 	if err := json.Unmarshal([]byte(r.stdout), &files); err != nil {
 		c.t.Fatalf("%v: %s", err, r)
 	}
-	stored := make(map[string][]carbonPoint)
+	stored := make(map[string][]storedPoint)
 	for path, numbers := range files {
 		for _, n := range numbers {
-			stored[path] = append(stored[path], carbonPoint{int64(n[0]), int64(n[1])})
+			stored[path] = append(stored[path], storedPoint{int64(n[0]), int64(n[1])})
 		}
 	}
 	return stored
@@ -115,9 +106,9 @@ func (c *carbon) sendMark() error {
 // settled returns what is in the store when all that was sent so far is. Carbon makes a list of what it has
 // received, writes that in any order, and makes the next list: when a mark that was sent during one list has been
 // written, the list is done.
-func (c *carbon) settled() map[string][]carbonPoint {
+func (c *carbon) settled() map[string][]storedPoint {
 	c.t.Helper()
-	var stored map[string][]carbonPoint
+	var stored map[string][]storedPoint
 	for range 2 {
 		if err := c.sendMark(); err != nil {
 			c.t.Fatal(err)
@@ -155,67 +146,15 @@ func TestGraphite(t *testing.T) {
 	}
 	for name, style := range styles {
 		t.Run(name, func(t *testing.T) {
-			p := startPostfix(t)
-			out := newSecondInstance(p)
-			out.start()
 			c := startCarbon(t)
-			push := func() (ran timespan, r result) {
-				t.Helper()
-				args := append([]string{"-a", "--format", "graphite", "--to", "tcp://" + carbonAddress}, style.args...)
-				return during(func() { r = nobody.emit(t, args...) }), r
-			}
-			p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org", "c@example.org"}, sizeBytes: 3000}))
-			p.fillQueue(4)
-			outQueue := out.deferMail(2)
-
-			ran, r := push()
-			if r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
-				t.Errorf("want success without a word, got %s", r)
-			}
-			stored := c.settled()
-			local, second := ofInstance(stored, style.file, "local"), ofInstance(stored, style.file, "postfix-out")
-			checkPoints(t, local, ran, p.list())
-			checkPoints(t, second, ran, outQueue)
-			if len(stored) != len(local)+len(second) {
-				t.Errorf("there is more than the numbers of two instances: %v", stored)
-			}
-
-			out.stop()
-			p.fillQueue(3)
-			ran, r = push()
-			if r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, "postfix-out: "+mailSystemDown) {
-				t.Errorf("want to be told that postfix-out is down, got %s", r)
-			}
-			stored = c.settled()
-			checkPoints(t, ofInstance(stored, style.file, "local"), ran, p.list())
-			if diff := cmp.Diff(second, ofInstance(stored, style.file, "postfix-out"), cmp.AllowUnexported(carbonPoint{})); diff != "" {
-				t.Errorf("something came of an instance that was down (-before +after):\n%s", diff)
-			}
+			metricStore{
+				push: func(t *testing.T) result {
+					return nobody.emit(t, append([]string{"-a", "--format", "graphite", "--to", "tcp://" + carbonAddress}, style.args...)...)
+				},
+				failure: 1,
+				stored:  c.settled,
+				series:  style.file,
+			}.verify(t)
 		})
 	}
-}
-
-// ofInstance is what is stored of an instance, by metric.
-func ofInstance(stored map[string][]carbonPoint, file func(instance, metric string) string, instance string) map[string][]carbonPoint {
-	points := make(map[string][]carbonPoint)
-	for _, metric := range metricNames() {
-		if of, known := stored[file(instance, metric)]; known {
-			points[metric] = of
-		}
-	}
-	return points
-}
-
-// checkPoints compares the last points of an instance with its queue while the emitter ran.
-func checkPoints(t *testing.T, stored map[string][]carbonPoint, ran timespan, queue listing) {
-	t.Helper()
-	got := make(map[string]int64)
-	for metric, points := range stored {
-		last := points[len(points)-1]
-		if last.at < ran.from.Unix() || last.at > ran.to.Unix() {
-			t.Errorf("%s is of %d, want %d to %d", metric, last.at, ran.from.Unix(), ran.to.Unix())
-		}
-		got[metric] = last.value
-	}
-	checkMetrics(t, got, ran, queue, queueNames)
 }
