@@ -6,7 +6,7 @@ set -eu
 packages="postfix iproute2 util-linux monitoring-plugins-standard
 	icinga2-bin icinga2-common nagios4-core nagios-nrpe-plugin nagios-nrpe-server
 	netdata-core netdata-plugins-bash cron npm
-	prometheus prometheus-node-exporter graphite-carbon zabbix-agent
+	prometheus prometheus-node-exporter graphite-carbon zabbix-agent influxdb curl
 	openssh-client openssh-server systemd"
 policy=/usr/sbin/policy-rc.d
 
