@@ -4,10 +4,19 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.org/postfix-queue-monitor/internal/emit"
+	"example.org/postfix-queue-monitor/internal/emit/emittest"
 )
 
 // hostileReplies are what a mail server may say about a recipient.
@@ -55,6 +64,7 @@ var hostileLocalParts = []string{
 func TestHostileMail(t *testing.T) {
 	server := newSMTPServer(t)
 	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport(), "allow_min_user=yes")
+	emptyText := p.must(p.postqueue("-p")).stdout
 	var ids []string
 	send := func(m mail) { ids = append(ids, p.send(m)) }
 	for i, reply := range hostileReplies {
@@ -74,6 +84,7 @@ func TestHostileMail(t *testing.T) {
 		}
 	}
 	jsonFile, textFile := saveListing(t, asJSON), saveListing(t, asText)
+	ordinaryJSON, ordinaryText := []string{"-i", saveListing(t, twoLines)}, []string{"-i", saveListing(t, emptyText)}
 
 	// That the output is safe is seen to by check and emit.
 	for _, detail := range []string{"-v", "-vv", "-vvv"} {
@@ -108,20 +119,35 @@ func TestHostileMail(t *testing.T) {
 			}
 		})
 	}
-	for _, format := range []string{"netdata", "statsd", "json"} {
+	for _, format := range emit.FormatNames() {
+		remote := "tcp://127.0.0.1:1"
+		if emit.IsDivisible(format) {
+			remote = newUDPReceiver(t).target()
+		}
 		for name, args := range map[string][]string{
-			"printed":       nil,
-			"explained":     {"-v"},
 			"checked":       {"--check", "-v"},
 			"shown":         {"--dry-run"},
-			"shown, remote": {"--dry-run", "--to", newUDPReceiver(t).target(), "-v"},
-			"of JSON":       {"-i", jsonFile, "-v"},
-			"of text":       {"-i", textFile, "-v"},
-			"named":         {"--name", `a|b=c $d$ <script> 'e' ` + "\u2028"},
+			"shown, remote": {"--dry-run", "--to", remote, "-v"},
 		} {
 			t.Run("emitter, "+format+" "+name, func(t *testing.T) {
-				if r := nobody.emit(t, append(args, "--format", format)...); r.exitCode != 0 {
+				if r := nobody.emit(t, slices.Concat(formatOptions(format), args)...); r.exitCode != 0 {
 					t.Error(r)
+				}
+			})
+		}
+		// A document of hostile mail has what one of ordinary mail has.
+		for name, test := range map[string]struct{ args, hostile, ordinary []string }{
+			"printed":   {nil, nil, ordinaryJSON},
+			"explained": {[]string{"-v"}, nil, ordinaryJSON},
+			"of JSON":   {[]string{"-v"}, []string{"-i", jsonFile}, ordinaryJSON},
+			"of text":   {[]string{"-v"}, []string{"-i", textFile}, ordinaryText},
+			"named":     {[]string{"--name", `a|b=c $d$ <script> 'e' ` + "\u2028"}, nil, ordinaryJSON},
+		} {
+			t.Run("emitter, "+format+" "+name, func(t *testing.T) {
+				want := nobody.series(t, format, slices.Concat(test.args, test.ordinary)...)
+				got := nobody.series(t, format, slices.Concat(test.args, test.hostile)...)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("series (-of ordinary mail +of hostile mail):\n%s", diff)
 				}
 			})
 		}
@@ -131,6 +157,46 @@ func TestHostileMail(t *testing.T) {
 		ran := during(func() { gauges = nobody.gauges(t) })
 		checkMetrics(t, gauges, ran, listed, queueNames)
 	})
+}
+
+// formatOptions are those that a format needs.
+func formatOptions(format string) []string {
+	options := []string{"--format", format}
+	if format == "value" {
+		options = append(options, "--metrics", "emails,size,recipients")
+	}
+	return options
+}
+
+// series runs the emitter, which must succeed, and returns the names of the series that a receiver of the format
+// reads in its document.
+func (c command) series(t testing.TB, format string, args ...string) []string {
+	t.Helper()
+	options := slices.Concat(formatOptions(format), args)
+	var r result
+	if !isPlain(strings.Join(args, "")) && slices.Contains([]string{"influx", "json", "prometheus"}, format) {
+		// They write UTF-8, and it is a name that the administrator gave.
+		r = c.run(t, program(t, emitterProgram), options...)
+	} else {
+		r = c.emit(t, options...)
+	}
+	isUnsafe := func(char rune) bool {
+		switch {
+		case format == "prometheus": // has every character as it is but those that would end a label
+			return false
+		case format == "json" && char == '\u2028': // ends a line of JavaScript
+			return true
+		}
+		return unicode.IsControl(char) && char != '\n'
+	}
+	if strings.ContainsFunc(r.stdout, isUnsafe) || !utf8.ValidString(r.stdout) || !isPlain(r.stderr) {
+		t.Errorf("the emitter's output has unsafe characters: %q and %q", r.stdout, r.stderr)
+	}
+	values, err := emittest.Decode(format, r.stdout)
+	if r.exitCode != 0 || err != nil || len(values) == 0 {
+		t.Fatalf("a receiver has %d series and %v of %s", len(values), err, r)
+	}
+	return slices.Sorted(maps.Keys(values))
 }
 
 // hostileText has everything that does not belong into an answer.
@@ -205,10 +271,11 @@ func TestHostileSurroundings(t *testing.T) {
 			if want := len(args) / 2 * 20; a.state != "OK" || len(a.perf) != want {
 				t.Errorf("want OK and %d labels, got %s", want, a)
 			}
-			for _, format := range []string{"netdata", "statsd"} {
-				if r := root.emit(t, append(args, "-v", "--format", format)...); r.exitCode != 0 {
-					t.Error(r)
+			for _, format := range emit.FormatNames() {
+				if format == "value" && len(args) > 2 {
+					continue // it has room for one instance
 				}
+				root.series(t, format, append(args, "-v")...)
 			}
 			if a := nobody.check(t, append(args, "-vvv")...); a.state != "UNKNOWN" {
 				t.Errorf("want UNKNOWN, got %s", a)
