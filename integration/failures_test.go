@@ -439,8 +439,8 @@ func (f failure) verifyStopped(t *testing.T, someMessages bool) {
 		}
 	}
 	receiver := newUDPReceiver(t)
-	for _, to := range []string{"-", receiver.target()} {
-		r := f.as.emit(t, "--to", to, "-t", "0.3")
+	for _, output := range [][]string{{"--format=netdata"}, {"--format=statsd", "--to", receiver.target()}} {
+		r := f.as.emit(t, append(output, "-t", "0.3")...)
 		noNewProcesses(t, before)
 		if r.duration > answerMargin {
 			t.Errorf("after a timeout of 300ms the emitter took %v", r.duration)
