@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -67,7 +66,7 @@ func (m *jsonMessage) fill(to *queue.Message) {
 		to.Queue = name
 	}
 	if m.ArrivalTime != noTime {
-		to.Arrival = time.Unix(m.ArrivalTime, 0)
+		to.Arrival = arrivalTime(m.ArrivalTime)
 	}
 	for i := range m.Recipients {
 		if r := &m.Recipients[i]; r.waits() {

@@ -46,41 +46,50 @@ type envelopeRules struct {
 // Limits of what is believed of a queue file, for in maildrop anybody may have
 // made it.
 const (
-	maxRecord     = 64 << 10  // longer ones are passed over; Postfix writes 2 KiB
-	maxEnvelope   = 256 << 20 // bytes that are looked at, in all
-	maxJumps      = 1024      // pointers that are followed; a milter makes a few
-	maxRecipients = 1 << 18   // more are not counted
+	maxRecord     = 64 << 10 // longer ones are passed over; Postfix writes 2 KiB
+	maxEnvelope   = 32 << 20 // bytes that are looked at, in all
+	maxJumps      = 1024     // pointers that are followed; a milter makes a few
+	maxRecipients = 1 << 18  // more are not counted
+	maxAddresses  = 16 << 20 // bytes of them, in all: likewise
 )
 
 // readEnvelope fills in what the envelope of a queue file says, as showq.c
 // reads it: arrival time, size, sender and the recipients that are left. It
 // reports whether the file is a message: whether a sender comes before its end,
-// before a recipient and before damage.
-func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) bool {
+// before a recipient and before damage. The error is that of reading the file:
+// nothing is known of it then.
+func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) (ok bool, err error) {
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
 	var (
 		hasTime, hasSize, hasSender bool
 		recipients, recipientsTold  int64
-		met                         int // records
+		addressBytes                int
+		unasked                     int64 // work done since stopped was asked
 	)
 	// Each record is met once, unless pointers go round in circles.
 	budget, jumps := min(2*f.sizeBytes, maxEnvelope)+windowSize, 0
 	for offset := int64(0); ; {
 		kind, data, next, err := w.record(offset)
-		if budget -= next - offset; err != nil || budget < 0 || kind == 0 {
-			return hasSender
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errDamaged) {
+			return false, err
 		}
-		if met++; met%1024 == 0 && rules.stopped != nil && rules.stopped() {
-			return hasSender
+		if budget -= next - offset; err != nil || budget < 0 || kind == 0 {
+			return hasSender, nil
+		}
+		// A short record is work, too.
+		if unasked += next - offset + 256; unasked > 1<<18 && rules.stopped != nil {
+			if unasked = 0; rules.stopped() {
+				return hasSender, nil
+			}
 		}
 		offset = next
 		text := cString(data)
 		switch kind {
 		case recordTime:
 			if seconds, ok := leadingInt(text); ok && seconds > 0 && !hasTime {
-				m.Arrival, hasTime = time.Unix(seconds, 0), true
+				m.Arrival, hasTime = arrivalTime(seconds), true
 			}
 		case recordSize:
 			if !hasSize && (rules.sizeCounts == nil || rules.sizeCounts()) {
@@ -90,7 +99,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 			}
 		case recordSender:
 			if hasSender {
-				return true // what follows the second one is not read
+				return true, nil // what follows the second one is not read
 			}
 			hasSender = true
 			m.Sender = listedAddress(text)
@@ -99,9 +108,10 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 			}
 		case recordRecipient:
 			if !hasSender {
-				return false
+				return false, nil
 			}
-			if recipients++; len(m.Recipients) < maxRecipients {
+			if recipients++; len(m.Recipients) < maxRecipients && addressBytes < maxAddresses {
+				addressBytes += len(text)
 				m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(text)})
 			}
 		case recordDone:
@@ -109,23 +119,23 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 		case recordPointer:
 			target, ok := leadingInt(text)
 			if !ok {
-				return hasSender
+				return hasSender, nil
 			}
 			if target > 0 { // 0 is a place holder
 				offset = target
 				if jumps++; jumps > maxJumps {
-					return hasSender
+					return hasSender, nil
 				}
 			}
 		case recordMessage:
 			if hasSender && hasSize && recipientsTold > 0 && recipients >= recipientsTold && !rules.readAll {
-				return true // none is left for the part behind the content
+				return true, nil // none is left for the part behind the content
 			}
 			if hasSize {
-				offset += m.SizeBytes
+				offset += min(m.SizeBytes, f.sizeBytes) // further is behind the end, too
 			}
 		case recordEnd:
-			return hasSender
+			return hasSender, nil
 		}
 	}
 }
@@ -141,6 +151,14 @@ func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
 		recipients, _ = leadingInt(fields[2])
 	}
 	return sizeBytes, recipients, ok
+}
+
+// arrivalTime returns the time that is so many seconds after 1970. One that
+// nothing can have arrived at is as far as the clock of this program can tell
+// apart: the end of the year 9999, or 1970.
+func arrivalTime(seconds int64) time.Time {
+	const endOf9999 = 253402300799
+	return time.Unix(max(0, min(seconds, endOf9999)), 0)
 }
 
 // leadingInt reads the number that a text begins with, as atol does.

@@ -2,12 +2,15 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -35,8 +38,8 @@ func read(content string, rules envelopeRules) (queue.Message, bool) {
 	var w recordWindow
 	var m queue.Message
 	f := queueFile{strings.NewReader(content), int64(len(content)), time.Unix(99, 0)}
-	ok := w.readEnvelope(f, rules, &m)
-	return m, ok
+	ok, err := w.readEnvelope(f, rules, &m)
+	return m, ok && err == nil
 }
 
 func addresses(m queue.Message) string {
@@ -109,6 +112,9 @@ func TestReadEnvelope(t *testing.T) {
 		{name: "a NUL ends an address", file: rec('S', "a\x00b") + rec('R', "c\x00d"), arrival: 99, size: 10, sender: "a", recipients: "c"},
 		{name: "a large record is passed over", file: rec('A', strings.Repeat("x", 100<<10)) + rec('S', "a") + rec('R', "b"), arrival: 99, size: 102410, sender: "a", recipients: "b"},
 		{name: "an envelope longer than one read", file: rec('A', strings.Repeat("x", 4090)) + rec('S', "a") + rec('R', strings.Repeat("y", 5000)), arrival: 99, size: 9099, sender: "a", recipients: strings.Repeat("y", 5000)},
+		{name: "a time that nobody can have", file: rec('T', "9223372036854775807") + rec('S', "a") + rec('R', "b"), arrival: 253402300799, size: 27, sender: "a", recipients: "b"},
+		{name: "a content longer than any file", file: rec('C', "9223372036854775807") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('R', "c"), arrival: 99, size: 1<<63 - 1, sender: "a", recipients: "b"},
+		{name: "a pointer farther than any file", file: rec('S', "a") + rec('R', "b") + rec('p', "9223372036854775807"), arrival: 99, size: 27, sender: "a", recipients: "b"},
 		{name: "empty file", file: "", none: true},
 		{name: "no sender", file: rec('T', "7") + rec('M', ""), none: true},
 		{name: "a recipient before the sender", file: rec('R', "b") + rec('S', "a"), none: true},
@@ -175,19 +181,59 @@ func TestReadEnvelopeOfASparseFile(t *testing.T) {
 	defer f.Close()
 	var w recordWindow
 	var m queue.Message
-	if ok := w.readEnvelope(queueFile{f, size, time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || addresses(m) != "b" {
-		t.Errorf("%v, %+v", ok, m)
+	if ok, err := w.readEnvelope(queueFile{f, size, time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || err != nil || addresses(m) != "b" {
+		t.Errorf("%v, %v, %+v", ok, err, m)
 	}
 }
 
+// Whether the records are many or long.
 func TestReadEnvelopeStops(t *testing.T) {
-	file := rec('S', "a") + strings.Repeat(rec('R', "b"), 5000)
-	var w recordWindow
-	var m queue.Message
-	w.readEnvelope(queueFile{strings.NewReader(file), int64(len(file)), time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
-	if len(m.Recipients) == 0 || len(m.Recipients) > 2000 {
-		t.Errorf("%d recipients", len(m.Recipients))
+	for name, file := range map[string]string{
+		"many": rec('S', "a") + strings.Repeat(rec('R', "b"), 5000),
+		"long": rec('S', "a") + strings.Repeat(rec('R', strings.Repeat("b", 60<<10)), 100),
+	} {
+		var w recordWindow
+		var m queue.Message
+		ok, err := w.readEnvelope(queueFile{strings.NewReader(file), int64(len(file)), time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
+		if !ok || err != nil || len(m.Recipients) == 0 || len(m.Recipients) > 2000 || len(addresses(m)) > 1<<20 {
+			t.Errorf("%s: %v, %v, %d recipients", name, ok, err, len(m.Recipients))
+		}
 	}
+}
+
+// Addresses that go round in circles do not fill the memory.
+func TestReadEnvelopeBoundsAddresses(t *testing.T) {
+	file := rec('S', "a") + rec('R', strings.Repeat("b", 60<<10)) + rec('p', "3") + strings.Repeat("\x00", 100<<20)
+	m, ok := read(file, envelopeRules{})
+	if total := len(addresses(m)); !ok || total < 60<<10 || total > maxAddresses+64<<10 {
+		t.Errorf("%v, %d bytes of addresses", ok, total)
+	}
+}
+
+// A disk that fails in the middle of a message does not make the message vanish.
+func TestReadEnvelopeFails(t *testing.T) {
+	head := rec('T', "7 0") + rec('S', "a") + rec('R', "b")
+	for name, readable := range map[string]int{"at the start": 0, "behind the sender": len(head)} {
+		var w recordWindow
+		var m queue.Message
+		f := queueFile{&failingDisk{head, readable}, 100_000, time.Unix(99, 0)}
+		if ok, err := w.readEnvelope(f, envelopeRules{}, &m); ok || !errors.Is(err, unix.EIO) {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+}
+
+// failingDisk gives what can be read of a text, and fails behind it.
+type failingDisk struct {
+	text     string
+	readable int
+}
+
+func (d *failingDisk) ReadAt(p []byte, offset int64) (int, error) {
+	if offset >= int64(d.readable) {
+		return 0, unix.EIO
+	}
+	return copy(p, d.text[offset:d.readable]), nil
 }
 
 func TestListedAddress(t *testing.T) {
@@ -236,9 +282,9 @@ func FuzzReadEnvelope(f *testing.F) {
 		var w recordWindow
 		var m queue.Message
 		file := queueFile{bytes.NewReader(content), int64(len(content)), time.Unix(99, 0)}
-		ok := w.readEnvelope(file, envelopeRules{sizeCounts: func() bool { return !maildrop }, readAll: maildrop}, &m)
-		if m.SizeBytes < 0 || (ok && m.Arrival.IsZero()) {
-			t.Errorf("message %+v", m)
+		ok, err := w.readEnvelope(file, envelopeRules{sizeCounts: func() bool { return !maildrop }, readAll: maildrop}, &m)
+		if err != nil || m.SizeBytes < 0 || (ok && m.Arrival.IsZero()) {
+			t.Errorf("%v, message %+v", err, m)
 		}
 	})
 }

@@ -160,7 +160,7 @@ func (p *showqParser) message(name string, m *queue.Message) error {
 			if err != nil {
 				return fmt.Errorf("the time is %s", value)
 			}
-			m.Arrival = time.Unix(seconds, 0)
+			m.Arrival = arrivalTime(seconds)
 		case "size":
 			if m.SizeBytes, err = strconv.ParseInt(value, 10, 64); err != nil {
 				return fmt.Errorf("the size is %s", value)

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -201,7 +200,7 @@ const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLO
 func (r *messageReader) open(dir *walkDir, id string) error {
 	fd, err := openQuietly(dir.fd, id)
 	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return nil // delivered meanwhile; a link; a socket, or a device that is not there
 	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
 		return nil // its owner holds a lease on it
@@ -235,14 +234,15 @@ func bringSoon(fd int) {
 func (r *messageReader) readMessage(f openFile) (ok bool, err error) {
 	r.message.ID = f.id
 	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
-	file := queueFile{ReaderAt: fileDescriptor(f.fd), sizeBytes: f.stat.Size, modified: time.Unix(f.stat.Mtim.Sec, 0)}
-	if !r.window.readEnvelope(file, r.rules, &r.message) {
-		return false, nil
+	file := queueFile{ReaderAt: fileDescriptor(f.fd), sizeBytes: f.stat.Size, modified: arrivalTime(f.stat.Mtim.Sec)}
+	ok, err = r.window.readEnvelope(file, r.rules, &r.message)
+	if errors.Is(err, unix.ESTALE) {
+		return false, nil // delivered meanwhile, by another host
 	}
-	if f.log >= 0 {
-		return true, r.logs.addReasons(&r.message, f.log)
+	if ok && f.log >= 0 {
+		err = r.logs.addReasons(&r.message, f.log)
 	}
-	return true, nil
+	return ok, err
 }
 
 func (r *messageReader) closeAll() {
