@@ -19,8 +19,9 @@ const (
 )
 
 // candidates returns the sources to try for the instance, the cheapest first,
-// and those that this user may certainly not use.
-func (p postfix) candidates(ctx context.Context, name string) (sources []queue.Source, passedOver []queue.Attempt, err error) {
+// and those that this user may certainly not use. So many siblings are read at
+// the same time.
+func (p postfix) candidates(ctx context.Context, name string, siblings int) (sources []queue.Source, passedOver []queue.Attempt, err error) {
 	postqueue := &Postqueue{postfix: p}
 	if name == PostqueueName {
 		return []queue.Source{postqueue}, nil, nil
@@ -33,7 +34,7 @@ func (p postfix) candidates(ctx context.Context, name string) (sources []queue.S
 		}
 		return nil, nil, err
 	}
-	spool := &Spool{QueueDir: dir, MailVersion: func() string { return p.mailVersion(ctx) }}
+	spool := &Spool{QueueDir: dir, MailVersion: func() string { return p.mailVersion(ctx) }, Siblings: siblings}
 	showq := &Showq{QueueDir: dir}
 	switch name {
 	case SpoolName:

@@ -25,7 +25,7 @@ type deferLogs struct {
 // openDeferLogs opens the directory. Where there is none there are no logs:
 // Postfix makes it when it is needed.
 func openDeferLogs(path string) (dir int, err error) {
-	dir, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err = unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
 		return dir, nil

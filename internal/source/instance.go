@@ -50,7 +50,7 @@ func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	var wg sync.WaitGroup
 	for i, instance := range instances {
 		wg.Go(func() {
-			r, err := inTime(ctx, func() (queue.Reading, error) { return req.read(ctx, instance), nil })
+			r, err := inTime(ctx, func() (queue.Reading, error) { return req.read(ctx, instance, len(instances)-1), nil })
 			if err != nil {
 				r = queue.Reading{Instance: instance, Err: err}
 			}
@@ -96,12 +96,12 @@ func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 		return a.value, a.err
 	case <-time.After(stuckAfter):
 		var none T
-		return none, fmt.Errorf("reading the queue did not end in time (%w); the disk may hang: look into the kernel's log", context.Cause(ctx))
+		return none, fmt.Errorf("reading did not end in time (%w); the disk may hang: look into the kernel log", context.Cause(ctx))
 	}
 }
 
 // read reads one instance with the first source that works.
-func (req Request) read(ctx context.Context, instance queue.Instance) (r queue.Reading) {
+func (req Request) read(ctx context.Context, instance queue.Instance, siblings int) (r queue.Reading) {
 	start := time.Now()
 	defer func() {
 		r.Instance = instance
@@ -110,7 +110,7 @@ func (req Request) read(ctx context.Context, instance queue.Instance) (r queue.R
 	if req.QueueDir != "" {
 		return summarize(ctx, &Spool{QueueDir: req.QueueDir}, req.Query)
 	}
-	sources, passedOver, err := postfix{configDir: instance.ConfigDir}.candidates(ctx, req.Source)
+	sources, passedOver, err := postfix{configDir: instance.ConfigDir}.candidates(ctx, req.Source, siblings)
 	if err != nil {
 		return queue.Reading{Err: err}
 	}

@@ -25,6 +25,9 @@ type Spool struct {
 	// MailVersion returns mail_version, empty where it is not known. It is called
 	// only if it matters; nil: it is not known.
 	MailVersion func() string
+	// Siblings is how many others are read at the same time, with whom the files
+	// that a process may have open are shared.
+	Siblings int
 }
 
 // Name returns "spool".
@@ -40,12 +43,25 @@ func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.M
 	// First, for a queue may be long because of it.
 	facts := queue.Facts{Detail: s.QueueDir, Down: qmgrDown(ctx, s.QueueDir)}
 	raiseProcessors()
+	err := s.readQueues(ctx, depth, visit)
+	if err == nil {
+		var corrupt int64
+		if corrupt, err = s.countCorrupt(ctx); err == nil {
+			facts.Corrupt = &corrupt
+		}
+	}
+	if _, isNone := errors.AsType[*NoQueueDirError](err); isNone {
+		facts.Down = "" // that nobody listens there says nothing of a mail system
+	}
+	return facts, err
+}
 
+func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) error {
 	logs := noDeferLogs
 	if depth == queue.WithReasons {
 		var err error
 		if logs, err = openDeferLogs(filepath.Join(s.QueueDir, "defer")); err != nil {
-			return facts, err
+			return err
 		}
 		if logs != noDeferLogs {
 			defer unix.Close(logs)
@@ -54,15 +70,10 @@ func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.M
 	// The order of showq.c: a message moves along it.
 	for _, name := range []queue.Name{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold} {
 		if err := s.readQueue(ctx, name, logs, visit); err != nil {
-			return facts, err
+			return err
 		}
 	}
-	corrupt, err := s.countCorrupt(ctx)
-	if err != nil {
-		return facts, err
-	}
-	facts.Corrupt = &corrupt
-	return facts, nil
+	return nil
 }
 
 // raiseProcessors lets the workers run side by side: they wait in the kernel,
@@ -84,12 +95,13 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs int, visit 
 		rules.readAll = true
 		rules.sizeCounts = sync.OnceValue(func() bool { return s.MailVersion != nil && sizeRecordCounts(s.MailVersion()) })
 	}
+	ahead := readAhead(s.Siblings)
 	var visiting sync.Mutex
 	errs := make([]error, spoolWorkers)
 	var wg sync.WaitGroup
 	for i := range spoolWorkers {
 		wg.Go(func() {
-			r := messageReader{rules: rules, logs: newDeferLogs(logs, rules.stopped)}
+			r := messageReader{rules: rules, logs: newDeferLogs(logs, rules.stopped), ahead: ahead}
 			r.message.Queue = name
 			visitInTurn := func(m *queue.Message) {
 				visiting.Lock()
@@ -142,6 +154,7 @@ func (s *Spool) countCorrupt(ctx context.Context) (n int64, err error) {
 type messageReader struct {
 	rules   envelopeRules
 	logs    *deferLogs // nil: without deferral reasons
+	ahead   int        // files that are opened before the first is read
 	opened  []openFile
 	window  recordWindow
 	message queue.Message
@@ -155,14 +168,29 @@ type openFile struct {
 	log  int // descriptor of its defer log; -1: there is none, or nobody asked
 }
 
-// readAhead is how many files a worker opens before it reads the first: the
+// maxReadAhead is how many files a worker opens before it reads the first: the
 // kernel brings their beginnings from the disk meanwhile. With a cold cache
 // that takes half of the time and less.
-const readAhead = 16
+const maxReadAhead = 16
+
+// filesOfMessage is how many files a message has: its own, and its defer log.
+const filesOfMessage = 2
+
+// readAhead returns how many files a worker may open before it reads the first
+// where this and so many other instances share what the process may have open.
+func readAhead(siblings int) int {
+	const others = 32 // files of the program's own, and directories of each instance
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1
+	}
+	forEach := int64(min(limit.Cur, 1<<20)) / int64(siblings+1)
+	return int(max(1, min(maxReadAhead, (forEach-others)/(spoolWorkers*filesOfMessage))))
+}
 
 // read visits the messages among the files of a directory.
 func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, visit func(*queue.Message)) error {
-	for some := range slices.Chunk(ids, readAhead) {
+	for some := range slices.Chunk(ids, r.ahead) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -417,7 +445,11 @@ func (w *queueWalk) openNext() error {
 	last := len(w.pending) - 1
 	dir := w.pending[last]
 	w.pending = w.pending[:last]
-	fd, err := unix.Open(dir.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	flags := unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	if dir.depth > 0 {
+		flags |= unix.O_NOFOLLOW // of the queues themselves root may make links, as Postfix follows them
+	}
+	fd, err := unix.Open(dir.path, flags, 0)
 	switch {
 	case err == nil:
 		w.current = &walkDir{File: os.NewFile(uintptr(fd), dir.path), fd: fd, pendingDir: dir}
@@ -426,7 +458,7 @@ func (w *queueWalk) openNext() error {
 		return &SpoolAccessError{Path: dir.path}
 	case errors.Is(err, unix.ENOENT) && dir.depth == 0:
 		return &NoQueueDirError{filepath.Dir(dir.path)}
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+	case dir.depth > 0 && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)):
 		return nil // vanished, or a file whose name is one character long
 	default:
 		return fmt.Errorf("cannot read %s: %w", dir.path, err)
