@@ -390,7 +390,7 @@ const twoLines = `{"queue_name": "deferred", "queue_id": "63E3C1A2B3", "arrival_
 
 func TestPostqueueHangs(t *testing.T) {
 	const (
-		noEmails  = `^no answer from postqueue within [0-9.]+ s$`
+		noEmails  = `^no answer from postqueue within [0-9.]+ s; raise --timeout, or let a timer write a snapshot`
 		twoEmails = `^at least 2 emails.*listing stopped after [0-9.]+ s`
 		aboveOne  = `^at least 2 emails \(above 1\).*listing stopped after [0-9.]+ s`
 	)

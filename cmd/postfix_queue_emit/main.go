@@ -150,7 +150,7 @@ func failure(r queue.Reading, timeout time.Duration) error {
 	case r.Complete():
 		return nil
 	case r.Summary != nil && r.Summary.Down != "":
-		return &source.DownError{Reason: r.Summary.Down}
+		return &source.DownError{Reason: r.Summary.Down, Instance: r.Instance}
 	case r.Summary != nil && errors.Is(r.Err, context.DeadlineExceeded):
 		return fmt.Errorf("the queue could not be read within %s; raise --timeout", timeout)
 	default:

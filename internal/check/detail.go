@@ -10,13 +10,19 @@ import (
 
 // detailLines returns the lines of one instance that -v, -vv and -vvv add.
 func detailLines(r queue.Reading, named bool, detail int) []string {
-	s := r.Summary
-	if s == nil || detail < DetailQueues {
+	if detail < DetailQueues {
 		return nil
 	}
 	var lines []string
 	if named {
 		lines = append(lines, "instance "+r.Instance.Name)
+	}
+	s := r.Summary
+	if named && r.Err != nil && (s == nil || s.Down == "") {
+		lines = append(lines, "error: "+r.Err.Error()) // line 1 may speak of others alone
+	}
+	if s == nil {
+		return lines
 	}
 	if s.Total.Messages > 0 || r.Err == nil {
 		lines = append(lines, queueTable(s)...)
@@ -24,7 +30,11 @@ func detailLines(r queue.Reading, named bool, detail int) []string {
 	if s.Down != "" {
 		lines = append(lines, "down: "+s.Down)
 	}
-	if detail >= DetailBreakdown {
+	switch {
+	case detail < DetailBreakdown:
+	case s.Breakdown == nil && r.Complete():
+		lines = append(lines, "no domains and no reasons: the snapshot was written without --breakdown")
+	default:
 		lines = append(lines, breakdownLines(s)...)
 	}
 	if detail >= DetailSource {

@@ -53,11 +53,31 @@ func Judge(readings []queue.Reading, o Options) Result {
 		result.State = Worst(result.State, v.state)
 		result.Perf = append(result.Perf, v.perf...)
 	}
+	if err := namesakes(readings, verdicts); err != nil {
+		return Failed(err)
+	}
 	result.Lines = []string{line1(readings, verdicts, result.State, named)}
 	for _, reading := range readings {
 		result.Lines = append(result.Lines, detailLines(reading, named, o.Detail)...)
 	}
 	return result
+}
+
+// namesakes returns an error if two instances have the same label in performance
+// data: mx-hold and its emails, mx and its mail on hold.
+func namesakes(readings []queue.Reading, verdicts []verdict) error {
+	owner := map[string]string{}
+	for i, v := range verdicts {
+		name := readings[i].Instance.Name
+		for _, p := range v.perf {
+			if other, met := owner[p.Label]; met {
+				return fmt.Errorf("the instances %s and %s would both have %s in their performance data; check them apart, or change multi_instance_name of one",
+					other, name, p.Label)
+			}
+			owner[p.Label] = name
+		}
+	}
+	return nil
 }
 
 // line1 says what made the state: the one instance, or each that is in it.
@@ -66,21 +86,31 @@ func line1(readings []queue.Reading, verdicts []verdict, state State, named bool
 		return verdicts[0].text
 	}
 	var texts []string
-	others := 0
+	better, unknown := 0, 0
 	for i, v := range verdicts {
-		if v.state == state {
+		switch v.state {
+		case state:
 			texts = append(texts, readings[i].Instance.Name+": "+v.text)
-		} else {
-			others++
+		case Unknown:
+			unknown++
+		default:
+			better++
 		}
 	}
 	text := strings.Join(texts, "; ")
-	switch others {
+	switch unknown {
+	case 0:
+	case 1:
+		text += "; 1 other instance is unknown, -v says why"
+	default:
+		text += fmt.Sprintf("; %d other instances are unknown, -v says why", unknown)
+	}
+	switch better {
 	case 0:
 	case 1:
 		text += "; 1 other instance is better"
 	default:
-		text += fmt.Sprintf("; %d other instances are better", others)
+		text += fmt.Sprintf("; %d other instances are better", better)
 	}
 	return text
 }
@@ -121,7 +151,7 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 		value, known := m.Value(s)
 		if !known {
 			if warned || crited {
-				findings = append(findings, finding{Unknown, m.Name + " is not known from this source"})
+				findings = append(findings, finding{Unknown, m.Name + " is not known from this source" + whoKnows(m)})
 			}
 			continue
 		}
@@ -140,11 +170,14 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 			}
 		}
 		v.perf = append(v.perf, p)
-		if f.state != OK || isHeadline(m) {
+		if f.state != OK || isHeadline(m, s) {
 			findings = append(findings, f)
 		}
 	}
 	v.state, v.text = sumUp(findings)
+	if allHeld(s) && s.Filter.Queues == nil {
+		v.text += ", all on hold"
+	}
 	if s.Total.Messages == 0 && v.state == OK {
 		v.text = emptyText(s)
 	}
@@ -175,7 +208,7 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 	stopped := fmt.Sprintf("listing stopped after %s", roundedSeconds(r.Took))
 	switch {
 	case s.Visited == 0:
-		return verdict{state: Unknown, text: fmt.Sprintf("no answer from %s within %s", s.Source, roundedSeconds(r.Took))}
+		return verdict{state: Unknown, text: fmt.Sprintf("no answer from %s within %s%s", s.Source, roundedSeconds(r.Took), wayOut)}
 	case s.Total.Messages == 0:
 		text := fmt.Sprintf("none of the first %d emails is among those that count, %s%s%s", s.Visited, stopped, wayOut, circumstances(s))
 		return verdict{state: Unknown, text: text}
@@ -199,7 +232,7 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 		} else if crited {
 			criticalOpen = criticalOpen || critRange.MayAlertFrom(value)
 		}
-		if f.state != OK || isHeadline(m) {
+		if f.state != OK || isHeadline(m, s) {
 			findings = append(findings, f)
 		}
 	}
@@ -215,20 +248,21 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 // downText says that the mail system is down, and what waits for it where that
 // could be read.
 func downText(r queue.Reading) string {
-	const down = "mail system is down"
+	const down, remedy = "mail system is down", "; start it: "
 	s := r.Summary
+	start := remedy + r.Instance.StartCommand()
 	switch {
 	case r.Err != nil && s.Total.Messages == 0:
-		if text := r.Err.Error(); strings.HasPrefix(text, down) {
-			return text
+		if text, _, _ := strings.Cut(r.Err.Error(), remedy); strings.HasPrefix(text, down) {
+			return text + start
 		}
-		return fmt.Sprintf("%s, and the queue could not be read (%v); start it: postfix start", down, r.Err)
+		return fmt.Sprintf("%s, and the queue could not be read (%v)%s", down, r.Err, start)
 	case s.Total.Messages == 0:
-		return down + ", " + emptyText(s) + circumstances(s) + "; start it: postfix start"
+		return down + ", " + emptyText(s) + circumstances(s) + start
 	}
 	var waiting []string
-	for _, m := range queue.Metrics() {
-		if value, known := m.Value(s); known && isHeadline(m) {
+	for _, m := range queue.Select(s.Filter, func(queue.Metric) bool { return false }) {
+		if value, known := m.Value(s); known && isHeadline(m, s) {
 			waiting = append(waiting, describe(m, value))
 		}
 	}
@@ -236,7 +270,7 @@ func downText(r queue.Reading) string {
 	if r.Err != nil {
 		waiting[0] = "at least " + waiting[0]
 	}
-	return down + ", " + strings.Join(waiting, ", ") + circumstances(s) + "; start it: postfix start"
+	return down + ", " + strings.Join(waiting, ", ") + circumstances(s) + start
 }
 
 // emptyText says that there is no mail. That what a filter lets through is

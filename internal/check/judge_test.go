@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,11 +108,18 @@ func TestJudgeOneInstance(t *testing.T) {
 		{name: "empty, and that is wrong", reading: queue.Reading{Summary: empty()}, crit: "1:", state: Critical, line: "0 emails (below 1), 0 B, oldest 0s", perf: true},
 		{name: "one unreadable line", reading: whole(func(s *queue.Summary) { s.Unreadable = 1 }), state: OK, line: headline + ", 1 line unreadable", perf: true},
 		{name: "unreadable lines and a breach", reading: whole(func(s *queue.Summary) { s.Unreadable = 3 }), warn: "10", state: Warning, line: "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable", perf: true},
-		{name: "a metric that is not known", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "10 age=5m", state: Unknown, line: "age is not known from this source, 45 emails (above 10), 33.5 MiB", perf: true},
-		{name: "a metric that is not known hides no critical", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "age=5m", crit: "10", state: Critical, line: "45 emails (above 10), age is not known from this source, 33.5 MiB", perf: true},
+		{name: "a metric that is not known", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "10 age=5m", state: Unknown, line: "age is not known from this source (a text listing does not tell: use the output of postqueue -j), 45 emails (above 10), 33.5 MiB", perf: true},
+		{name: "a metric that the spool alone knows", reading: whole(nil), crit: "corrupt=0", state: Unknown, line: "corrupt is not known from this source (the source spool alone sees these files: run this as root or the mail owner), " + headline, perf: true},
+		{name: "all on hold", reading: whole(func(s *queue.Summary) { s.Total = *s.Queues[queue.Hold] }), warn: "10", state: OK, line: "3 emails, 122 KiB, all on hold", perf: true},
+		{name: "a metric that is not known hides no critical", reading: whole(func(s *queue.Summary) { s.Timeless = true }), warn: "age=5m", crit: "10", state: Critical, line: "45 emails (above 10), age is not known from this source (a text listing does not tell: use the output of postqueue -j), 33.5 MiB", perf: true},
 
 		{name: "down", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("mail system is down (refused); start it: postfix start")}, state: Critical, line: "mail system is down (refused); start it: postfix start"},
 		{name: "down, mail waits", reading: whole(func(s *queue.Summary) { s.Down = "refused" }), warn: "1000", state: Critical, line: "mail system is down, 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start"},
+		{name: "down, of an instance", reading: queue.Reading{Instance: queue.Instance{ConfigDir: "/etc/postfix-out"}, Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("mail system is down (refused); start it: postfix start")}, state: Critical, line: "mail system is down (refused); start it: postfix -c /etc/postfix-out start"},
+		{name: "down, all on hold", reading: whole(func(s *queue.Summary) { s.Down, s.Total = "refused", *s.Queues[queue.Hold] }), state: Critical, line: "mail system is down, 3 emails waiting, 122 KiB; start it: postfix start"},
+		{name: "down, only hold looked at", reading: whole(func(s *queue.Summary) {
+			s.Down, s.Total, s.Filter.Queues = "refused", *s.Queues[queue.Hold], []queue.Name{queue.Hold}
+		}), state: Critical, line: "mail system is down, 3 emails waiting, 122 KiB (only queue hold); start it: postfix start"},
 		{name: "down, queue is empty", reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}}, state: Critical, line: "mail system is down, queue is empty; start it: postfix start"},
 		{name: "down, and the queue is broken", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("no")}, state: Critical, line: "mail system is down, and the queue could not be read (no); start it: postfix start"},
 		{name: "another failure", reading: silent(errors.New("access denied")), crit: "10", state: Unknown, line: "access denied"},
@@ -124,7 +132,7 @@ func TestJudgeOneInstance(t *testing.T) {
 		{name: "time is up, warning for certain, critical refuted", reading: partial(deadline), warn: "10", crit: "40:", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
 		{name: "time is up, too few so far", reading: partial(deadline), crit: "100:", state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
 		{name: "time is up, no thresholds", reading: partial(deadline), state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
-		{name: "time is up, nothing came", reading: silent(deadline), crit: "@0", state: Unknown, line: "no answer from postqueue within 8 s"},
+		{name: "time is up, nothing came", reading: silent(deadline), crit: "@0", state: Unknown, line: "no answer from postqueue within 8 s" + wayOut},
 		{name: "time is up, nothing that counts came", reading: func() queue.Reading {
 			r := silent(deadline)
 			r.Summary.Visited, r.Summary.Filter = 9, queue.Filter{Queues: []queue.Name{queue.Hold}}
@@ -168,6 +176,24 @@ func TestJudgeSeveralInstances(t *testing.T) {
 		}
 		if !labels["postfix_emails"] || !labels["postfix_out_hold_age"] || labels["third_emails"] || len(labels) != 40 {
 			t.Errorf("labels %v", labels)
+		}
+	})
+	t.Run("one could not be read", func(t *testing.T) {
+		list := append(readings(), queue.Reading{Instance: queue.Instance{Name: "fourth"}, Err: errors.New("access denied")})
+		got := Judge(list, Options{Detail: DetailQueues})
+		if got.State != Critical || !strings.HasSuffix(got.Lines[0], "; 1 other instance is unknown, -v says why; 2 other instances are better") {
+			t.Errorf("%v: %q", got.State, got.Lines)
+		}
+		if want := []string{"instance fourth", "error: access denied"}; !slices.Equal(got.Lines[len(got.Lines)-2:], want) {
+			t.Errorf("%q, want %q at the end", got.Lines, want)
+		}
+	})
+	t.Run("one label for two", func(t *testing.T) {
+		list := readings()[:2]
+		list[0].Instance.Name, list[1].Instance.Name = "mx", "mx-hold"
+		got := Judge(list, Options{Crit: rules(t, "1")})
+		if got.State != Unknown || len(got.Perf) != 0 || !strings.HasPrefix(got.Lines[0], "the instances mx and mx-hold would both have mx_hold_size in their performance data") {
+			t.Errorf("%v: %q, %v", got.State, got.Lines, got.Perf)
 		}
 	})
 	t.Run("all are well", func(t *testing.T) {
@@ -252,6 +278,7 @@ hold             3    122 KiB  3d 4h
 incoming         0        0 B  -
 maildrop         0        0 B  -
 total           45   33.5 MiB  3d 4h
+no domains and no reasons: the snapshot was written without --breakdown
 source postqueue: /usr/sbin/postqueue -j, 0.520 s`
 	if strings.Join(got, "\n") != want {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)

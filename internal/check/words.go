@@ -10,14 +10,34 @@ import (
 	"example.org/postfix-queue-monitor/internal/thresholds"
 )
 
-// isHeadline reports whether a metric stands in line 1 whether or not it
-// alerts.
-func isHeadline(m queue.Metric) bool {
+// isHeadline reports whether a metric of the summary stands in line 1 whether or
+// not it alerts.
+func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	switch m.Name {
-	case "emails", "size", "age":
+	case "emails", "size":
 		return true
+	case "age":
+		return !allHeld(s)
 	}
 	return false
+}
+
+// allHeld reports whether there is mail, and all of it is on hold: it has no age
+// that anybody waits for.
+func allHeld(s *queue.Summary) bool {
+	held := s.Queues[queue.Hold]
+	return held != nil && held.Messages > 0 && held.Messages == s.Total.Messages
+}
+
+// whoKnows says which source knows a metric that another does not.
+func whoKnows(m queue.Metric) string {
+	switch {
+	case m.Family == queue.FamilyCorrupt:
+		return " (the source spool alone sees these files: run this as root or the mail owner)"
+	case m.By == queue.ByReason:
+		return ""
+	}
+	return " (a text listing does not tell: use the output of postqueue -j)"
 }
 
 func emails() queue.Metric {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -154,6 +155,9 @@ func (p *Patterns) UnmarshalText(text []byte) error {
 		return errors.New("an empty expression matches everything; leave the option out")
 	}
 	if _, err := regexp.Compile(expression); err != nil {
+		if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+			err = fmt.Errorf("the expression %s cannot be read: %s in %s", expression, wrong.Code, wrong.Expr)
+		}
 		return err
 	}
 	compiled, err := regexp.Compile("(?i)" + expression)

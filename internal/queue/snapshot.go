@@ -149,11 +149,15 @@ func toSnapshotTally(t *Tally) *snapshotTally {
 // one whose numbers cannot be.
 var ErrForeignSnapshot = errors.New("the snapshot is damaged, cut off or of another version; write it anew with postfix_queue_emit -f json")
 
+// maxSnapshot is how many bytes a snapshot may have: that of a thousand
+// instances has less. Another host may have written it.
+const maxSnapshot = 16 << 20
+
 // ReadSnapshot reads what WriteSnapshot has written. Ages in the readings count
 // up to now. The error is, or wraps, ErrForeignSnapshot unless reading failed.
 func ReadSnapshot(r io.Reader, now time.Time) (readings []Reading, taken time.Time, err error) {
 	var doc snapshot
-	decoder := json.NewDecoder(r)
+	decoder := json.NewDecoder(io.LimitReader(r, maxSnapshot))
 	if err := decoder.Decode(&doc); err != nil {
 		return nil, taken, foreign(err)
 	}
@@ -166,8 +170,11 @@ func ReadSnapshot(r io.Reader, now time.Time) (readings []Reading, taken time.Ti
 	for _, i := range doc.Instances {
 		reading, ok := i.reading(now, time.Unix(doc.Taken, 0))
 		isNamesake := func(other Reading) bool { return other.Instance.Label() == reading.Instance.Label() }
-		if !ok || i.Name == "" || slices.ContainsFunc(readings, isNamesake) {
+		switch {
+		case !ok, i.Name == "":
 			return nil, taken, fmt.Errorf("%w (instance %s)", ErrForeignSnapshot, i.Name)
+		case slices.ContainsFunc(readings, isNamesake):
+			return nil, taken, fmt.Errorf("%w (two instances are %s in metrics)", ErrForeignSnapshot, reading.Instance.Label())
 		}
 		readings = append(readings, reading)
 	}

@@ -35,6 +35,7 @@ func TestReadSnapshotRefusals(t *testing.T) {
 		}
 	}
 	tests := map[string]string{
+		"one without end":      whole[:1] + `"x": "` + strings.Repeat("x", maxSnapshot) + `", ` + whole[1:],
 		"two of them":          whole + whole,
 		"another version":      strings.Replace(whole, `"version": 1`, `"version": 2`, 1),
 		"another format":       strings.Replace(whole, SnapshotFormat, "x", 1),

@@ -55,6 +55,14 @@ type Instance struct {
 	ConfigDir string // empty: the default instance
 }
 
+// StartCommand returns the command that starts the instance, for root.
+func (i Instance) StartCommand() string {
+	if i.ConfigDir == "" {
+		return "postfix start"
+	}
+	return "postfix -c " + i.ConfigDir + " start"
+}
+
 // Label returns the instance's name as a part of a label of performance data:
 // each character outside [a-z0-9_] becomes _.
 func (i Instance) Label() string {

@@ -35,7 +35,7 @@ func (p postfix) candidates(ctx context.Context, name string, siblings int) (sou
 		return nil, nil, err
 	}
 	spool := &Spool{QueueDir: dir, MailVersion: func() string { return p.mailVersion(ctx) }, Siblings: siblings}
-	showq := &Showq{QueueDir: dir}
+	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:
 		return []queue.Source{spool}, nil, nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
 )
 
 // What can be wrong with a listing, wherever it comes from.
@@ -68,14 +70,17 @@ func (e *NotFoundError) Error() string {
 }
 
 // DownError says that the mail system is down.
-type DownError struct{ Reason string }
+type DownError struct {
+	Reason   string
+	Instance queue.Instance
+}
 
 func (e *DownError) Error() string {
 	text := "mail system is down"
 	if e.Reason != "" {
 		text += " (" + e.Reason + ")"
 	}
-	return text + "; start it: postfix start"
+	return text + "; start it: " + e.Instance.StartCommand()
 }
 
 // AccessError says that this user is not in authorized_mailq_users.

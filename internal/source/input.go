@@ -100,8 +100,8 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q que
 	now := time.Now()
 	readings, taken, err := queue.ReadSnapshot(r, now)
 	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			err = errors.New("the snapshot did not end before the time was up; see what should write it")
 		}
 		return nil, fmt.Errorf("%s: %w", detail, err)
 	}

@@ -86,7 +86,7 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	fatal := func(text string) (rest string, found bool) { return cutDiagnostic(stderr, "fatal: "+text) }
 
 	if reason, ok := fatal("Queue report unavailable - mail system is down"); ok {
-		return &DownError{reason}
+		return &DownError{reason, queue.Instance{ConfigDir: p.configDir}}
 	}
 	deniedUser := regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
 	if m := deniedUser.FindStringSubmatch(stderr); m != nil {

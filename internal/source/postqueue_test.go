@@ -45,7 +45,7 @@ func TestPostqueueFailures(t *testing.T) {
 		{
 			name:   "down, ordinary user",
 			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down (Connect to the Postfix showq service: Connection refused)" >&2; exit 69`,
-			want:   &DownError{"Connect to the Postfix showq service: Connection refused"},
+			want:   &DownError{Reason: "Connect to the Postfix showq service: Connection refused"},
 		},
 		{
 			name:   "down, before 3.7",

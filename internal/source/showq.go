@@ -21,6 +21,7 @@ import (
 // its group. Postfix 3.1 or later.
 type Showq struct {
 	QueueDir string // queue_directory
+	Instance queue.Instance
 }
 
 // Name returns "showq".
@@ -40,7 +41,7 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 			return facts, &NoQueueDirError{s.QueueDir}
 		}
 		facts.Down = reason
-		return facts, &DownError{reason}
+		return facts, &DownError{reason, s.Instance}
 	case err != nil && ctx.Err() == nil:
 		return facts, fmt.Errorf("cannot connect to %s: %w", path, err)
 	case err != nil:
