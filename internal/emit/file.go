@@ -8,7 +8,8 @@ import (
 )
 
 // File is the path of a file. It is replaced as a whole: whoever reads it
-// finds the old document or the new one, at any moment and after a crash.
+// finds the old document or the new one, at any moment and after a crash. A
+// link is refused.
 type File string
 
 // Send writes the file, with mode 0644.
@@ -25,14 +26,15 @@ func (f PrivateFile) Send(_ context.Context, document []byte) error {
 }
 
 func (path File) write(document []byte, mode os.FileMode) (err error) {
-	// Neither a link nor a device, such as /dev/null, is to become a file.
-	switch info, err := os.Stat(string(path)); {
-	case err == nil && !info.Mode().IsRegular():
+	// A device, such as /dev/null, is not to become a file. A link may have been
+	// laid by whoever may write into the directory, and lead to a file that he
+	// may not: it is not followed, and should it come now, it is what is replaced.
+	switch info, err := os.Lstat(string(path)); {
+	case err != nil: // not there, or what hinders is met again
+	case info.Mode()&os.ModeSymlink != 0:
+		return fmt.Errorf("cannot write %s: it is a link, which is not followed; name the file itself; standard output is -", path)
+	case !info.Mode().IsRegular():
 		return fmt.Errorf("cannot write %s: it is no regular file; standard output is -", path)
-	case err == nil:
-		if resolved, err := filepath.EvalSymlinks(string(path)); err == nil {
-			path = File(resolved)
-		}
 	}
 	// In the same directory, for the rename; hidden from those who take every
 	// file of a certain ending.
