@@ -81,8 +81,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	reading, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
 	readings := opts.read(reading, stdin)
 	cancel()
-	for _, r := range readings {
-		if err := failure(r, time.Duration(opts.Timeout)); err != nil {
+	for i := range readings {
+		r := &readings[i]
+		if err := opts.fault(r); err != nil {
 			if len(readings) > 1 {
 				err = fmt.Errorf("%s: %w", r.Instance.Name, err)
 			}
@@ -90,17 +91,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 			exitCode = exitFailed
 		}
 		if opts.Verbose > 0 && r.Summary != nil {
-			for _, line := range describe(r) {
+			for _, line := range describe(*r) {
 				fmt.Fprintln(stderr, queue.Safe(line))
 			}
 		}
 	}
 	if opts.Check {
 		return exitCode
-	}
-	if err := opts.checkKnown(readings); err != nil {
-		complain(err)
-		return exitFailed
 	}
 	document := format(readings, opts.emitOptions(len(readings) > 1))
 	// Reading may have used up its time, and for others that is no reason.
@@ -142,6 +139,19 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 // refused is the answer where what was read cannot be what was asked for.
 func (o *options) refused(err error) []queue.Reading {
 	return []queue.Reading{{Instance: queue.Instance{Name: o.Name}, Err: err}}
+}
+
+// fault says what is wrong with a reading. One that has nothing that is asked
+// for has failed, too.
+func (o *options) fault(r *queue.Reading) error {
+	if err := failure(*r, time.Duration(o.Timeout)); err != nil {
+		return err
+	}
+	usable, missing := o.unknown(r.Summary)
+	if !usable {
+		r.Err = missing
+	}
+	return missing
 }
 
 // failure says why the numbers of a reading may not be passed on.

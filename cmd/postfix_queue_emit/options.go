@@ -126,29 +126,30 @@ func (o *options) countsReasons() bool {
 	return o.CountReasons || slices.ContainsFunc(o.selected(), func(m queue.Metric) bool { return m.By == queue.ByReason })
 }
 
-// checkKnown returns an error if a metric that is asked for is known from none
-// of the complete readings: a name that stands for itself, or all of them; any,
-// where others would be taken for it.
-func (o *options) checkKnown(readings []queue.Reading) error {
-	complete := slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
-	if len(complete) == 0 || o.Format == "json" {
-		return nil
+// unknown says which metrics that are asked for a complete reading does not
+// have: those of names that stand for themselves; or any, where others would be
+// taken for them. A reading that has none at all is not usable.
+func (o *options) unknown(s *queue.Summary) (usable bool, missing error) {
+	if o.Format == "json" {
+		return true, nil
 	}
-	anyKnown := false
+	var names []string
 	for _, m := range o.selected() {
-		known := slices.ContainsFunc(complete, func(r queue.Reading) bool {
-			_, ok := m.Value(r.Summary)
-			return ok
-		})
-		if !known && (o.Format == "value" || slices.Contains(o.Metrics, pattern(m.Name))) {
-			return fmt.Errorf("%s is not known from this source", m.Name)
+		_, known := m.Value(s)
+		usable = usable || known
+		if !known && (o.Format == "value" || slices.Contains(o.Metrics, pattern(m.Name))) && !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
 		}
-		anyKnown = anyKnown || known
 	}
-	if !anyKnown {
-		return errors.New("none of the metrics that are asked for is known from this source")
+	switch n := len(names); {
+	case n == 1:
+		return usable, fmt.Errorf("%s is not known from this source", names[0])
+	case n > 1:
+		return usable, fmt.Errorf("%s and %s are not known from this source", strings.Join(names[:n-1], ", "), names[n-1])
+	case !usable:
+		return false, errors.New("none of the metrics that are asked for is known from this source")
 	}
-	return nil
+	return true, nil
 }
 
 func (o *options) emitOptions(several bool) emit.Options {
