@@ -2,6 +2,7 @@ package emit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,12 +53,9 @@ type Stream struct{ network, address string }
 
 func (s Stream) String() string { return s.network + "://" + s.address }
 
-// errEnded is what a receiver does that goes away too early.
-var errEnded = errors.New("the receiver ended the connection before it had everything")
-
 // Send sends the document and the end of the stream. Whether all of it was read
-// cannot be known for certain. But a receiver that goes away before the end, or
-// with something unread, has not read it.
+// cannot be known for certain. But a receiver that resets the connection, as one
+// that goes away with something unread does, has not read it.
 func (s Stream) Send(ctx context.Context, document []byte) error {
 	return send(ctx, s.network, s.address, func(conn net.Conn) error { return writeStream(conn, document) })
 }
@@ -66,19 +64,42 @@ func writeStream(conn net.Conn, document []byte) error {
 	if _, err := conn.Write(document); err != nil {
 		return err
 	}
-	switch ended, err := awaitEnd(conn, refusalWait); {
-	case err != nil:
-		return err
-	case ended:
-		return errEnded
-	}
+	var notEnded error // as where there is a reset, which has a better name
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
-		if err := half.CloseWrite(); err != nil {
-			return err
-		}
+		notEnded = half.CloseWrite()
 	}
-	_, err := awaitEnd(conn, endWait)
-	return err
+	ended, err := awaitEnd(conn, endWait)
+	if tcp, ok := conn.(*net.TCPConn); ok && ended {
+		err = awaitReset(tcp, endWait)
+	}
+	return cmp.Or(err, notEnded)
+}
+
+// awaitReset waits until the connection is gone on both sides, and returns how
+// it was reset, if it was. Reading does not say so where the receiver ended its
+// side before.
+func awaitReset(conn *net.TCPConn, patience time.Duration) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	var reset error
+	err = raw.Read(func(fd uintptr) (isGone bool) {
+		if _, err := syscall.Getpeername(int(fd)); err == nil {
+			return false
+		}
+		if code, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR); err == nil && code != 0 {
+			reset = os.NewSyscallError("write", syscall.Errno(code))
+		}
+		return true
+	})
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return reset
 }
 
 // send calls write with a connection that lasts no longer than ctx. Its error
@@ -96,8 +117,9 @@ func send(ctx context.Context, network, address string, write func(net.Conn) err
 	if err == nil {
 		return nil
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // without the addresses, which are said already
+	// Without the addresses, which are said already, however often.
+	for op, ok := errors.AsType[*net.OpError](err); ok; op, ok = errors.AsType[*net.OpError](err) {
+		err = op.Err
 	}
 	return fmt.Errorf("cannot send to %s://%s: %w%s", network, address, err, remedy(err))
 }
@@ -107,7 +129,7 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "; does the receiver run?"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ENOTCONN), errors.Is(err, errEnded):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ENOTCONN):
 		return "; its log may say why"
 	case errors.Is(err, syscall.EPROTOTYPE):
 		return "; unixgram:// is for a socket of datagrams, unix:// for one of streams"
