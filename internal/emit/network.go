@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,20 +32,63 @@ type Datagram struct{ network, address string }
 
 func (d Datagram) String() string { return d.network + "://" + d.address }
 
-// Send sends whole lines, in as few datagrams as possible.
+// Send sends whole lines, in as few datagrams as possible, to the first of the
+// host's addresses that does not refuse them.
 func (d Datagram) Send(ctx context.Context, document []byte) error {
-	return send(ctx, d.network, d.address, func(conn net.Conn) error {
-		for _, datagram := range Datagrams(document) {
-			if _, err := conn.Write(datagram); err != nil {
-				return err
-			}
+	addresses, err := d.addresses(ctx)
+	if err != nil {
+		return cannotSend(d, "", err)
+	}
+	return d.sendTo(ctx, addresses, document)
+}
+
+// addresses returns all that the name of the host stands for. A dialer would
+// take the first: without a connection, none ever fails.
+func (d Datagram) addresses(ctx context.Context) ([]string, error) {
+	if d.network != "udp" {
+		return []string{d.address}, nil
+	}
+	host, port, err := net.SplitHostPort(d.address)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var addresses []string
+	for _, host := range hosts {
+		addresses = append(addresses, net.JoinHostPort(host, port))
+	}
+	return addresses, nil
+}
+
+func (d Datagram) sendTo(ctx context.Context, addresses []string, document []byte) error {
+	var err error
+	for _, address := range addresses {
+		err = send(ctx, d.network, address, func(conn net.Conn) error { return d.write(conn, document) })
+		if err == nil {
+			return nil
 		}
-		if d.network == "unixgram" {
-			return nil // what is refused, is at once
+		err = cannotSend(d, address, err)
+		if ctx.Err() != nil {
+			break
 		}
-		_, err := awaitEnd(conn, refusalWait)
-		return err
-	})
+	}
+	return err
+}
+
+func (d Datagram) write(conn net.Conn, document []byte) error {
+	for _, datagram := range Datagrams(document) {
+		if _, err := conn.Write(datagram); err != nil {
+			return err
+		}
+	}
+	if d.network == "unixgram" {
+		return nil // what is refused, is at once
+	}
+	_, err := awaitEnd(conn, refusalWait)
+	return err
 }
 
 // Stream is a receiver of a stream of bytes: its network, tcp or unix, and its
@@ -57,7 +101,11 @@ func (s Stream) String() string { return s.network + "://" + s.address }
 // cannot be known for certain. But a receiver that resets the connection, as one
 // that goes away with something unread does, has not read it.
 func (s Stream) Send(ctx context.Context, document []byte) error {
-	return send(ctx, s.network, s.address, func(conn net.Conn) error { return writeStream(conn, document) })
+	err := send(ctx, s.network, s.address, func(conn net.Conn) error { return writeStream(conn, document) })
+	if err != nil {
+		return cannotSend(s, s.address, err)
+	}
+	return nil
 }
 
 func writeStream(conn net.Conn, document []byte) error {
@@ -102,31 +150,47 @@ func awaitReset(conn *net.TCPConn, patience time.Duration) error {
 	return reset
 }
 
-// send calls write with a connection that lasts no longer than ctx. Its error
-// says what was attempted, and what may mend it.
+// send calls write with a connection that lasts no longer than ctx.
 func send(ctx context.Context, network, address string, write func(net.Conn) error) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err == nil {
-		defer conn.Close()
-		stop := context.AfterFunc(ctx, func() {
-			_ = conn.SetDeadline(time.Unix(1, 0)) // fails only where it is closed
-		})
-		defer stop()
-		err = write(conn)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		return nil
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // fails only where it is closed
+	})
+	defer stop()
+	return write(conn)
+}
+
+// cannotSend says what was attempted, with the address where the target has
+// another name for it, what happened, and what may mend it.
+func cannotSend(target Target, address string, err error) error {
+	to := target.String()
+	if address != "" && !strings.HasSuffix(to, "://"+address) {
+		to += " (" + address + ")"
 	}
-	// Without the addresses, which are said already, however often.
-	for op, ok := errors.AsType[*net.OpError](err); ok; op, ok = errors.AsType[*net.OpError](err) {
+	// Without the addresses, which are said already, however often. In what a
+	// lookup says there may be those of a server of names.
+	dns, isLookup := errors.AsType[*net.DNSError](err)
+	if isLookup {
+		err = dns
+	}
+	for op, ok := errors.AsType[*net.OpError](err); ok && !isLookup; op, ok = errors.AsType[*net.OpError](err) {
 		err = op.Err
 	}
-	return fmt.Errorf("cannot send to %s://%s: %w%s", network, address, err, remedy(err))
+	return fmt.Errorf("cannot send to %s: %w%s", to, err, remedy(err))
 }
 
 func remedy(err error) string {
 	var slow interface{ Timeout() bool }
+	dns, isLookup := errors.AsType[*net.DNSError](err)
 	switch {
+	case isLookup && dns.Timeout():
+		return "; the server of names does not answer"
+	case isLookup:
+		return ""
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return "; does the receiver run?"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ENOTCONN):

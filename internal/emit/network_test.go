@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -186,6 +187,82 @@ func TestSendNoticesThatNobodyListens(t *testing.T) {
 				t.Errorf("error %q", text)
 			}
 		})
+	}
+}
+
+// A name may have addresses that the receiver does not listen on, as localhost
+// often has.
+func TestSendToSeveralAddresses(t *testing.T) {
+	server, target := listenPacket(t, "udp")
+	listening := server.LocalAddr().String()
+	refusing := make([]string, 2)
+	for i := range refusing {
+		closed, _ := listenPacket(t, "udp")
+		closed.Close()
+		refusing[i] = closed.LocalAddr().String()
+	}
+	d := target.(Datagram)
+	for name, addresses := range map[string][]string{
+		"first":                  {listening, refusing[0]},
+		"last":                   {refusing[0], refusing[1], listening},
+		"after one that is none": {"127.0.0.1", listening},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := d.sendTo(t.Context(), addresses, []byte(name)); err != nil {
+				t.Fatal(err)
+			}
+			if err := server.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 100)
+			n, _, err := server.ReadFrom(buf)
+			if err != nil || string(buf[:n]) != name {
+				t.Errorf("received %q, %v", buf[:n], err)
+			}
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		d := Datagram{"udp", "statsd.example.com:8125"}
+		err := d.sendTo(t.Context(), refusing, []byte("x"))
+		want := "cannot send to udp://statsd.example.com:8125 (" + refusing[1] + "): read: connection refused; does the receiver run?"
+		if !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	})
+}
+
+func TestAddresses(t *testing.T) {
+	tests := []struct {
+		target Datagram
+		want   string // that is one of them
+	}{
+		{Datagram{"udp", "192.0.2.1:8125"}, "192.0.2.1:8125"},
+		{Datagram{"udp", "[2001:db8::1]:8125"}, "[2001:db8::1]:8125"},
+		{Datagram{"udp", "localhost:8125"}, "127.0.0.1:8125"},
+		{Datagram{"unixgram", "/run/x"}, "/run/x"},
+	}
+	for _, tt := range tests {
+		if got, err := tt.target.addresses(t.Context()); err != nil || !slices.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, %v; want %s", tt.target, got, err, tt.want)
+		}
+	}
+}
+
+func TestSendToNameWithoutAddress(t *testing.T) {
+	// There may be no server of names that would say so in time.
+	for name, patience := range map[string]time.Duration{"not found": 100 * time.Millisecond, "not in time": 0} {
+		for _, network := range []string{"udp", "tcp"} {
+			t.Run(network+" "+name, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				target := parseTarget(t, network+"://nosuch.invalid:1")
+				err := target.Send(ctx, []byte("x"))
+				if err == nil || !strings.HasPrefix(err.Error(), "cannot send to "+target.String()+": lookup nosuch.invalid") ||
+					strings.Contains(err.Error(), "the receiver") {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
 	}
 }
 
