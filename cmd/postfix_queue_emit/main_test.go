@@ -34,6 +34,35 @@ func TestOptionsAreCompleted(t *testing.T) {
 	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--tags", tagStyles())
 }
 
+// Two cron lines, each with its -d, must not write the same series.
+func TestInstanceIsNamed(t *testing.T) {
+	tests := []struct {
+		name    string
+		args    []string
+		several bool // in the input
+		want    bool
+	}{
+		{"default", nil, false, false},
+		{"name", []string{"-n", "mx1"}, false, true},
+		{"one directory", []string{"-d", "/etc/postfix-out"}, false, true},
+		{"two directories", []string{"-d", "/etc/postfix", "-d", "/etc/postfix-out"}, true, true},
+		{"all", []string{"-a"}, false, true},
+		{"snapshot of one", []string{"-i", "x"}, false, false},
+		{"snapshot of two", []string{"-i", "x"}, true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			opts, err := parseOptions(append([]string{"-f", "statsd"}, tt.args...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := opts.emitOptions(tt.several).Named; got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func tagStyles() []string {
 	var names []string
 	for _, style := range emit.TagStyles() {

@@ -156,7 +156,7 @@ func (o *options) emitOptions(several bool) emit.Options {
 	return emit.Options{
 		Metrics:  o.selected(),
 		Now:      time.Now(),
-		Named:    o.Name != "" || o.AllInstances || several,
+		Named:    o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
 		Prefix:   o.Prefix,
 		Tags:     o.Tags,
 		TagStyle: o.TagStyle,
