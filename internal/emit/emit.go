@@ -56,6 +56,17 @@ func complete(readings []queue.Reading) []queue.Reading {
 	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
 }
 
+// atItsTime returns the reading with ages counted up to when its numbers were
+// true, for formats that say when that was.
+func atItsTime(r queue.Reading) queue.Reading {
+	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
+		s := *r.Summary
+		s.Taken = s.AsOf
+		r.Summary = &s
+	}
+	return r
+}
+
 // FormatNames returns the names of all formats.
 func FormatNames() []string { return slices.Sorted(maps.Keys(formats())) }
 

@@ -368,6 +368,37 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// A number that says itself when it was true is an age of then; where it does
+// not, an old snapshot must not look young.
+func TestAgesAreThoseOfTheirTime(t *testing.T) {
+	for name, want := range map[string]string{"graphite": "5400", "influx": "5400", "statsd": "9000", "prometheus": "9000"} {
+		t.Run(name, func(t *testing.T) {
+			asOf := now.Add(-time.Hour)
+			r := queue.Reading{
+				Instance: queue.Instance{Name: "local"},
+				Summary: &queue.Summary{Taken: now, AsOf: asOf, Queues: map[queue.Name]*queue.Tally{
+					queue.Active: {Messages: 1, Oldest: asOf.Add(-90 * time.Minute)},
+				}},
+			}
+			o := options()
+			o.Metrics = slices.DeleteFunc(o.Metrics, func(m queue.Metric) bool { return m.Name != "age" && m.Name != "active_age" })
+			got := decode(t, name, encode(t, name, []queue.Reading{r}, o))
+			maps.DeleteFunc(got, func(series, _ string) bool { return !strings.Contains(series, "age") })
+			if len(got) != 2 {
+				t.Errorf("ages are %v", got)
+			}
+			for series, value := range got {
+				if value != want {
+					t.Errorf("%s is %s, want %s", series, value, want)
+				}
+			}
+			if !r.Summary.Taken.Equal(now) {
+				t.Error("the reading is changed")
+			}
+		})
+	}
+}
+
 func TestStatsdWithoutNames(t *testing.T) {
 	o := options()
 	o.Named = false

@@ -17,6 +17,7 @@ import (
 func graphite(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
+		r = atItsTime(r)
 		prefix, tags := o.dotted(r)
 		for _, m := range o.Metrics {
 			if value, known := m.Value(r.Summary); known {

@@ -45,6 +45,7 @@ func influx(readings []queue.Reading, o Options) []byte {
 	o.Named = true
 	var b strings.Builder
 	for _, r := range readings {
+		r = atItsTime(r)
 		if !r.Complete() {
 			b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{"up=0i"}, influxTime(r, o.Now)))
 			continue
