@@ -71,7 +71,8 @@ func dialectOf(formatName string, style TagStyle) (d dialect, knows, hasRoom boo
 	case style == TagsNone && formatName == "prometheus":
 		return dialect{key: isLabelName, value: func(r rune) bool { return r != 0 }}, true, true
 	case style == TagsNone && formatName == "influx":
-		return dialect{reserved: []string{"time"}, key: isTagKey, value: isInfluxText}, true, true
+		// InfluxDB drops points that have these.
+		return dialect{reserved: []string{"time", "_field", "_measurement"}, key: isTagKey, value: isInfluxText}, true, true
 	case style == TagsNone:
 		return dialect{}, true, false
 	case formatName == "statsd" && style != TagsGraphite && slices.Contains(TagStyles(), style):
