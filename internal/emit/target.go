@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -30,12 +32,18 @@ func ParseTarget(text string, stdout io.Writer, getenv func(string) string) (Tar
 	case !isURL && strings.Contains(text, "/"):
 		return File(text), nil
 	case text == "udp://":
-		address = net.JoinHostPort(orDefault(getenv("STATSD_HOST"), "127.0.0.1"), orDefault(getenv("STATSD_PORT"), "8125"))
+		var err error
+		if address, err = statsdAddress(getenv); err != nil {
+			return nil, err
+		}
 	}
 	switch network {
 	case "udp", "tcp":
-		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+		switch host, port, err := net.SplitHostPort(address); {
+		case err != nil || host == "" || port == "":
 			return nil, fmt.Errorf("%s is no target; it would be %s://HOST:PORT", text, network)
+		case !isPort(port):
+			return nil, fmt.Errorf("%s is no target: %s is no number of a port", text, port)
 		}
 	case "unix", "unixgram":
 		if !strings.HasPrefix(address, "/") || len(address) > maxSocketPath {
@@ -48,6 +56,31 @@ func ParseTarget(text string, stdout io.Writer, getenv func(string) string) (Tar
 		return Datagram{network, address}, nil
 	}
 	return Stream{network, address}, nil
+}
+
+// statsdAddress returns where the environment says that StatsD listens.
+func statsdAddress(getenv func(string) string) (string, error) {
+	host, port := orDefault(getenv("STATSD_HOST"), "127.0.0.1"), orDefault(getenv("STATSD_PORT"), "8125")
+	if _, err := netip.ParseAddr(withoutBrackets(host)); err != nil && strings.Contains(host, ":") {
+		return "", fmt.Errorf("STATSD_HOST is %s, and that is no host; its port goes into STATSD_PORT", host)
+	}
+	if !isPort(port) {
+		return "", fmt.Errorf("STATSD_PORT is %s, and that is no number of a port", port)
+	}
+	return net.JoinHostPort(withoutBrackets(host), port), nil
+}
+
+func isPort(text string) bool {
+	number, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && number > 0
+}
+
+// withoutBrackets returns an address as it is written where no port follows.
+func withoutBrackets(host string) string {
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		return strings.TrimSuffix(inner, "]")
+	}
+	return host
 }
 
 // DatadogTarget returns what the environment says, as the clients of Datadog
@@ -64,13 +97,13 @@ func DatadogTarget(getenv func(string) string) string {
 		if _, _, err := net.SplitHostPort(address); err == nil {
 			return url
 		}
-		return "udp://" + net.JoinHostPort(strings.Trim(address, "[]"), port)
+		return "udp://" + net.JoinHostPort(withoutBrackets(address), port)
 	}
 	switch {
 	case url != "":
 		return url
 	case host != "" || getenv("DD_DOGSTATSD_PORT") != "":
-		return "udp://" + net.JoinHostPort(orDefault(host, "127.0.0.1"), port)
+		return "udp://" + net.JoinHostPort(withoutBrackets(orDefault(host, "127.0.0.1")), port)
 	}
 	return ""
 }

@@ -17,6 +17,8 @@ func TestParseTarget(t *testing.T) {
 		{"udp://", nil, "udp://127.0.0.1:8125"},
 		{"udp://", map[string]string{"STATSD_HOST": "statsd.example.com"}, "udp://statsd.example.com:8125"},
 		{"udp://", map[string]string{"STATSD_HOST": "::1", "STATSD_PORT": "9125"}, "udp://[::1]:9125"},
+		{"udp://", map[string]string{"STATSD_HOST": "[::1]"}, "udp://[::1]:8125"},
+		{"udp://", map[string]string{"STATSD_HOST": "fe80::1%eth0"}, "udp://[fe80::1%eth0]:8125"},
 		{"tcp://graphite.example.com:2003", nil, "tcp://graphite.example.com:2003"},
 		{"unix:///run/x.sock", nil, "unix:///run/x.sock"},
 		{"unixgram:///run/x.sock", nil, "unixgram:///run/x.sock"},
@@ -38,6 +40,32 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
+func TestWrongHostsAndPorts(t *testing.T) {
+	tests := []struct {
+		name string
+		text string
+		env  map[string]string
+		want string
+	}{
+		{"port that is a name", "udp://h:x", nil, "udp://h:x is no target: x is no number of a port"},
+		{"port that is too large", "tcp://h:65536", nil, "tcp://h:65536 is no target: 65536 is no number of a port"},
+		{"port 0", "tcp://h:0", nil, "tcp://h:0 is no target: 0 is no number of a port"},
+		{"port with a sign", "udp://h:+1", nil, "udp://h:+1 is no target: +1 is no number of a port"},
+		{"STATSD_PORT", "udp://", map[string]string{"STATSD_PORT": "x"}, "STATSD_PORT is x, and that is no number of a port"},
+		{"STATSD_HOST with a port", "udp://", map[string]string{"STATSD_HOST": "h:1"}, "STATSD_HOST is h:1, and that is no host; its port goes into STATSD_PORT"},
+		{"STATSD_HOST with an address and a port", "udp://", map[string]string{"STATSD_HOST": "[::1]:1"}, "STATSD_HOST is [::1]:1, and that is no host; its port goes into STATSD_PORT"},
+		{"STATSD_HOST with a scheme", "udp://", map[string]string{"STATSD_HOST": "udp://h"}, "STATSD_HOST is udp://h, and that is no host; its port goes into STATSD_PORT"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseTarget(tt.text, nil, func(name string) string { return tt.env[name] })
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestDatadogTarget(t *testing.T) {
 	tests := []struct {
 		name string
@@ -48,6 +76,7 @@ func TestDatadogTarget(t *testing.T) {
 		{"another's", map[string]string{"STATSD_HOST": "a"}, ""},
 		{"host", map[string]string{"DD_AGENT_HOST": "dd.example.com"}, "udp://dd.example.com:8125"},
 		{"host and port", map[string]string{"DD_AGENT_HOST": "::1", "DD_DOGSTATSD_PORT": "9"}, "udp://[::1]:9"},
+		{"address in brackets", map[string]string{"DD_AGENT_HOST": "[::1]"}, "udp://[::1]:8125"},
 		{"port", map[string]string{"DD_DOGSTATSD_PORT": "9"}, "udp://127.0.0.1:9"},
 		{"URL before host", map[string]string{"DD_DOGSTATSD_URL": "udp://a:1", "DD_AGENT_HOST": "b"}, "udp://a:1"},
 		{"URL without a port", map[string]string{"DD_DOGSTATSD_URL": "udp://a"}, "udp://a:8125"},
