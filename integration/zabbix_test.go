@@ -85,7 +85,7 @@ func TestZabbix(t *testing.T) {
 	p.hold(p.list()[0].ID)
 	t.Run("emails", verify)
 
-	zabbixRefuses(t, "no_such_metric", "--metrics no_such_metric: no metric")
+	zabbixRefuses(t, "no_such_metric", "--metrics no_such_metric: there is no such metric")
 	zabbixRefuses(t, "", "the value of --metrics is empty")
 	zabbixRefuses(t, "deferred*", "ZBX_NOTSUPPORTED\x00Special characters") // the agent passes plain words alone to a command
 	p.stop()

@@ -84,12 +84,42 @@ func (o *options) check() error {
 	if err := emit.CheckTags(o.Format, o.TagStyle, o.Tags); err != nil {
 		return err
 	}
-	for _, pattern := range o.Metrics {
-		if !slices.ContainsFunc(o.selected(), pattern.matches) {
-			return fmt.Errorf("--metrics %s: no metric that is looked at has such a name", pattern)
+	for _, p := range o.Metrics {
+		if !slices.ContainsFunc(o.selected(), p.matches) {
+			return fmt.Errorf("--metrics %s: %s", p, o.whyNone(p))
 		}
 	}
 	return nil
+}
+
+// whyNone says why a pattern matches none of the metrics that are selected.
+func (o *options) whyNone(p pattern) string {
+	table := queue.Metrics()
+	i := slices.IndexFunc(table, p.matches)
+	if i < 0 {
+		if lower := pattern(strings.ToLower(string(p))); slices.ContainsFunc(table, lower.matches) {
+			return fmt.Sprintf("names of metrics are in lower case: %s", lower)
+		}
+		var totals []string
+		for _, m := range table {
+			if m.By == "" {
+				totals = append(totals, m.Name)
+			}
+		}
+		return "there is no such metric; there are " + strings.Join(totals, ", ") + ", QUEUE, QUEUE_size, QUEUE_age and deferred_REASON"
+	}
+	switch m := table[i]; {
+	case m.By == queue.ByReason && o.Filter().Covers(queue.Deferred):
+		return "only --reasons counts the reasons that a glob stands for; or name one, such as " + m.Name
+	case m.By == queue.ByReason:
+		return "--queue leaves the queue deferred out"
+	case m.By == queue.ByQueue:
+		return "--queue leaves the queue " + m.Of + " out"
+	case m.OnDemand:
+		return m.Name + " comes by its name only"
+	default:
+		return "that of mail on hold, which alone --queue looks at, is hold_age"
+	}
 }
 
 func isStatsdName(text string) bool {
