@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,9 +23,9 @@ type options struct {
 	TagStyle    emit.TagStyle `arg:"--tags"`
 	Tags        tagList       `arg:"--tag"`
 	Part        parts         `arg:"--part"`
-	Usec        int64         `arg:"--usec"`
-	UpdateEvery int           `arg:"--update-every"`
-	Priority    int           `arg:"--priority"`
+	Usec        number        `arg:"--usec"`
+	UpdateEvery number        `arg:"--update-every"`
+	Priority    number        `arg:"--priority"`
 	Check       bool          `arg:"--check"`
 	DryRun      bool          `arg:"--dry-run"`
 	Breakdown   bool          `arg:"--breakdown"`
@@ -53,7 +54,9 @@ func parseOptions(args []string) (options, error) {
 	if err := cli.Parse(args, &opts, &opts.Common); err != nil {
 		return opts, err
 	}
-	opts.Prefix = strings.TrimRight(opts.Prefix, ".")
+	if trimmed := strings.TrimRight(opts.Prefix, "."); trimmed != "" {
+		opts.Prefix = trimmed
+	}
 	err := opts.check()
 	return opts, err
 }
@@ -76,6 +79,8 @@ func (o *options) check() error {
 		return errors.New("--format value has room for one instance, for its numbers do not say what they are of, and several are to be read")
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
+	case strings.Trim(o.Prefix, ".") == "":
+		return fmt.Errorf("--prefix %s is dots only; a name of a metric must begin with something", o.Prefix)
 	case !isStatsdName(o.Prefix):
 		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
 	case slices.Contains(strings.Split(o.Prefix, "."), ""):
@@ -123,7 +128,7 @@ func (o *options) whyNone(p pattern) string {
 }
 
 func isStatsdName(text string) bool {
-	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }
 
 // selected returns the metrics that are to be emitted, in the table's order; or,
@@ -193,11 +198,27 @@ func (o *options) emitOptions(several bool) emit.Options {
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,
 			Values:       o.Part.values,
-			Microseconds: o.Usec,
-			UpdateEvery:  o.UpdateEvery,
-			Priority:     o.Priority,
+			Microseconds: int64(o.Usec),
+			UpdateEvery:  int(o.UpdateEvery),
+			Priority:     int(o.Priority),
 		},
 	}
+}
+
+// number is a whole number.
+type number int64
+
+// UnmarshalText reads a number.
+func (n *number) UnmarshalText(text []byte) error {
+	value, err := strconv.ParseInt(string(text), 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Errorf("%s is too large a number", text)
+	case err != nil:
+		return fmt.Errorf("%s is no whole number", text)
+	}
+	*n = number(value)
+	return nil
 }
 
 // metricList is a list of metrics' names or globs.
