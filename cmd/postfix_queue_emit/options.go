@@ -19,55 +19,85 @@ type options struct {
 	To          string        `arg:"--to"`
 	Metrics     metricList    `arg:"-m,--metrics"`
 	Name        string        `arg:"-n,--name"`
-	Prefix      string        `arg:"-p,--prefix"`
+	Prefix      *string       `arg:"-p,--prefix"`
 	TagStyle    emit.TagStyle `arg:"--tags"`
 	Tags        tagList       `arg:"--tag"`
-	Part        parts         `arg:"--part"`
-	Usec        number        `arg:"--usec"`
-	UpdateEvery number        `arg:"--update-every"`
-	Priority    number        `arg:"--priority"`
+	Part        *parts        `arg:"--part"`
+	Usec        *number       `arg:"--usec"`
+	UpdateEvery *number       `arg:"--update-every"`
+	Priority    *number       `arg:"--priority"`
 	Check       bool          `arg:"--check"`
 	DryRun      bool          `arg:"--dry-run"`
 	Breakdown   bool          `arg:"--breakdown"`
 	cli.Common
 }
 
-func defaultOptions() options {
-	return options{
-		Format:      "netdata",
-		To:          "-",
-		Prefix:      "postfix_queue",
-		TagStyle:    emit.TagsNone,
-		Part:        parts{charts: true, values: true},
-		UpdateEvery: 10,
-		Priority:    60000,
-		Common:      cli.Defaults(),
-	}
-}
-
 func parseOptions(args []string) (options, error) {
-	opts := defaultOptions()
+	opts := options{Format: "netdata", To: "-", TagStyle: emit.TagsNone, Common: cli.Defaults()}
 	// Netdata calls its external plugins with nothing but the interval.
-	if len(args) > 0 && args[0] != "" && strings.Trim(args[0], "0123456789") == "" {
+	bare := len(args) > 0 && args[0] != "" && strings.Trim(args[0], "0123456789") == ""
+	if bare {
 		args = append([]string{"--update-every"}, args...)
 	}
 	if err := cli.Parse(args, &opts, &opts.Common); err != nil {
 		return opts, err
 	}
-	if trimmed := strings.TrimRight(opts.Prefix, "."); trimmed != "" {
-		opts.Prefix = trimmed
+	if bare && opts.Format != "netdata" {
+		opts.UpdateEvery = nil // it is said to whatever program it is
+	}
+	if err := opts.checkIgnored(); err != nil {
+		return opts, err
+	}
+	setDefault(&opts.Prefix, "postfix_queue")
+	setDefault(&opts.Part, parts{charts: true, values: true})
+	setDefault(&opts.Usec, 0)
+	setDefault(&opts.UpdateEvery, 10)
+	setDefault(&opts.Priority, 60000)
+	if trimmed := strings.TrimRight(*opts.Prefix, "."); trimmed != "" {
+		opts.Prefix = &trimmed
 	}
 	err := opts.check()
 	return opts, err
 }
 
+func setDefault[T any](option **T, value T) {
+	if *option == nil {
+		*option = &value
+	}
+}
+
+// checkIgnored returns an error if an option is given that the format has no
+// use for: who gives it expects something of it.
+func (o *options) checkIgnored() error {
+	if _, err := emit.LookupFormat(o.Format); err != nil {
+		return err
+	}
+	if o.Prefix != nil && o.Format != "statsd" && o.Format != "graphite" {
+		return fmt.Errorf("--prefix: the format %s has names of its own; a prefix goes with statsd and graphite", o.Format)
+	}
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"--part", o.Part != nil},
+		{"--usec", o.Usec != nil},
+		{"--update-every", o.UpdateEvery != nil},
+		{"--priority", o.Priority != nil},
+	} {
+		if option.given && o.Format != "netdata" {
+			return fmt.Errorf("%s: the format %s has no use for it; it goes with netdata", option.name, o.Format)
+		}
+	}
+	return nil
+}
+
 func (o *options) check() error {
 	switch {
-	case o.UpdateEvery < 1:
+	case *o.UpdateEvery < 1:
 		return errors.New("--update-every must be at least 1 second")
-	case o.Usec < 0:
+	case *o.Usec < 0:
 		return errors.New("--usec must not be negative")
-	case o.Priority < 0:
+	case *o.Priority < 0:
 		return errors.New("--priority must not be negative")
 	case o.Name != "" && (o.AllInstances || len(o.ConfigDirs) > 1):
 		return errors.New("--name names one instance, and several are to be read")
@@ -79,12 +109,12 @@ func (o *options) check() error {
 		return errors.New("--format value has room for one instance, for its numbers do not say what they are of, and several are to be read")
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
-	case strings.Trim(o.Prefix, ".") == "":
-		return fmt.Errorf("--prefix %s is dots only; a name of a metric must begin with something", o.Prefix)
-	case !isStatsdName(o.Prefix):
-		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", o.Prefix)
-	case slices.Contains(strings.Split(o.Prefix, "."), ""):
-		return fmt.Errorf("--prefix %s has nothing before or between its dots, where a name of a metric must have something", o.Prefix)
+	case strings.Trim(*o.Prefix, ".") == "":
+		return fmt.Errorf("--prefix %s is dots only; a name of a metric must begin with something", *o.Prefix)
+	case !isStatsdName(*o.Prefix):
+		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", *o.Prefix)
+	case slices.Contains(strings.Split(*o.Prefix, "."), ""):
+		return fmt.Errorf("--prefix %s has nothing before or between its dots, where a name of a metric must have something", *o.Prefix)
 	}
 	if err := emit.CheckTags(o.Format, o.TagStyle, o.Tags); err != nil {
 		return err
@@ -192,15 +222,15 @@ func (o *options) emitOptions(several bool) emit.Options {
 		Metrics:  o.selected(),
 		Now:      time.Now(),
 		Named:    o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
-		Prefix:   o.Prefix,
+		Prefix:   *o.Prefix,
 		Tags:     o.Tags,
 		TagStyle: o.TagStyle,
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,
 			Values:       o.Part.values,
-			Microseconds: int64(o.Usec),
-			UpdateEvery:  int(o.UpdateEvery),
-			Priority:     int(o.Priority),
+			Microseconds: int64(*o.Usec),
+			UpdateEvery:  int(*o.UpdateEvery),
+			Priority:     int(*o.Priority),
 		},
 	}
 }
