@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -215,20 +216,32 @@ func (o *options) deliver(ctx context.Context, stdout io.Writer, target emit.Tar
 // describe says what was read, and how.
 func describe(r queue.Reading) []string {
 	s := r.Summary
-	emails := "emails"
-	if s.Total.Messages == 1 {
-		emails = "email"
-	}
-	text := fmt.Sprintf("%s: %d %s, %s", r.Instance.Name, s.Total.Messages, emails, thresholds.FormatSize(s.Total.SizeBytes))
-	if s.Partial {
-		text += " (a lower bound)"
+	var facts []string
+	// What was not counted is no number. A snapshot has one all the same.
+	if s.Visited > 0 || s.Total.Messages > 0 || !s.Partial && s.Down == "" {
+		size := thresholds.FormatSize(s.Total.SizeBytes)
+		if s.Partial {
+			size += " (a lower bound)"
+		}
+		facts = append(facts, count(s.Total.Messages, "email")+", "+size)
 	}
 	if s.Unreadable > 0 {
-		text += fmt.Sprintf(", %d lines unreadable", s.Unreadable)
+		facts = append(facts, count(s.Unreadable, "line")+" unreadable")
 	}
-	lines := []string{fmt.Sprintf("%s; source %s: %s, %.3f s", text, s.Source, s.Detail, r.Took.Seconds())}
+	text := strings.Join(facts, ", ")
+	if text != "" {
+		text += "; "
+	}
+	lines := []string{fmt.Sprintf("%s: %ssource %s: %s, %.3f s", r.Instance.Name, text, s.Source, s.Detail, r.Took.Seconds())}
 	for _, a := range r.PassedOver {
 		lines = append(lines, fmt.Sprintf("%s: not %s: %v", r.Instance.Name, a.Source, a.Err))
 	}
 	return lines
+}
+
+func count(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

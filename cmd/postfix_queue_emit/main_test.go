@@ -13,6 +13,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/cli"
 	"example.org/postfix-queue-monitor/internal/emit"
 	"example.org/postfix-queue-monitor/internal/emit/emittest"
+	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/scripttest"
 )
 
@@ -58,6 +59,36 @@ func TestInstanceIsNamed(t *testing.T) {
 			}
 			if got := opts.emitOptions(tt.several).Named; got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	tests := []struct {
+		name string
+		queue.Summary
+		want string
+	}{
+		{"numbers", queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2, SizeBytes: 2048}}, "mx: 2 emails, 2 KiB; source spool: x, 0.500 s"},
+		{"one", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}}, "mx: 1 email, 0 B; source spool: x, 0.500 s"},
+		{"empty", queue.Summary{}, "mx: 0 emails, 0 B; source spool: x, 0.500 s"},
+		{"cut short", queue.Summary{Visited: 1, Partial: true, Total: queue.Tally{Messages: 1}}, "mx: 1 email, 0 B (a lower bound); source spool: x, 0.500 s"},
+		{"cut short before the first that counts", queue.Summary{Visited: 1, Partial: true}, "mx: 0 emails, 0 B (a lower bound); source spool: x, 0.500 s"},
+		{"cut short at once", queue.Summary{Partial: true}, "mx: source spool: x, 0.500 s"},
+		{"down", queue.Summary{Partial: true, Facts: queue.Facts{Down: "nobody listens"}}, "mx: source spool: x, 0.500 s"},
+		{"down, and read", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Down: "nobody listens"}}, "mx: 1 email, 0 B; source spool: x, 0.500 s"},
+		{"down, and empty", queue.Summary{Facts: queue.Facts{Down: "nobody listens"}}, "mx: source spool: x, 0.500 s"},
+		{"down, from a snapshot", queue.Summary{Total: queue.Tally{Messages: 9}, Facts: queue.Facts{Down: "nobody listens"}}, "mx: 9 emails, 0 B; source spool: x, 0.500 s"},
+		{"unreadable line", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Unreadable: 1}}, "mx: 1 email, 0 B, 1 line unreadable; source spool: x, 0.500 s"},
+		{"unreadable lines", queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2}, Facts: queue.Facts{Unreadable: 2}}, "mx: 2 emails, 0 B, 2 lines unreadable; source spool: x, 0.500 s"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.Source, tt.Detail = "spool", "x"
+			got := describe(queue.Reading{Instance: queue.Instance{Name: "mx"}, Summary: &tt.Summary, Took: time.Second / 2})
+			if len(got) != 1 || got[0] != tt.want {
+				t.Errorf("got %q, want %s", got, tt.want)
 			}
 		})
 	}
