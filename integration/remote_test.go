@@ -21,6 +21,7 @@ const (
 // monitoring system's user know it under several names, as its own:
 //
 //	mx1.example.org     as documented
+//	open.example.org    where a key may run anything
 //	cut.example.org     where the connection breaks after some bytes
 //	gone.example.org    where nobody listens
 func startSSHD(t testing.TB) {
@@ -42,6 +43,8 @@ func startSSHD(t testing.TB) {
 		" KEY\n", " "+key("cut")+"\n",
 	).Replace(authorized)
 
+	open := "restrict " + key("open") + "\n"
+
 	bind(t, writeConfig(t, "passwd", readContrib(t, "/etc/passwd")+remoteUser+":x:64999:64999::/:/bin/sh\n"), "/etc/passwd")
 	run := publicTempDir(t)
 	if err := os.Mkdir(run+"/sshd", 0o755); err != nil {
@@ -57,7 +60,7 @@ func startSSHD(t testing.TB) {
 		fmt.Sprint("Port ", port),
 		"ListenAddress 127.0.0.1",
 		"HostKey " + hostKey,
-		"AuthorizedKeysFile " + writeConfig(t, "authorized_keys", documented+cut),
+		"AuthorizedKeysFile " + writeConfig(t, "authorized_keys", documented+cut+open),
 		"StrictModes no", // the directory for temporary files is everybody's
 		"PasswordAuthentication no",
 		"PidFile none",
@@ -66,10 +69,10 @@ func startSSHD(t testing.TB) {
 	public := strings.TrimSpace(readContrib(t, hostKey+".pub"))
 	clients := publicTempDir(t)
 	var config strings.Builder
-	for name, port := range map[string]int{"mx1": port, "cut": port, "gone": 1} {
+	for name, port := range map[string]int{"mx1": port, "open": port, "cut": port, "gone": 1} {
 		identity := filepath.Join(dir, "documented")
-		if name == "cut" {
-			identity = filepath.Join(dir, "cut")
+		if name == "open" || name == "cut" {
+			identity = filepath.Join(dir, name)
 		}
 		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n\tUser %s\n\tIdentityFile %s\n\tIdentitiesOnly yes\n",
 			name, port, remoteUser, identity)
@@ -136,6 +139,12 @@ func TestRemote(t *testing.T) {
 		gauges := parseGauges(t, strings.ReplaceAll(strings.Join(receiver.received(), ""), "postfix_queue.mx1.", "postfix_queue."))
 		if want := p.list().metrics(queueNames); !containsAll(gauges, want) {
 			t.Errorf("gauges are %v, want %v", gauges, want)
+		}
+	})
+	t.Run("a command that is not forced", func(t *testing.T) {
+		got := judge("open")
+		if got.state != "WARNING" || !strings.HasPrefix(got.text, "POSTFIX_QUEUE WARNING - 12 emails (above 10), ") {
+			t.Errorf("want 12 emails, got %s", got)
 		}
 	})
 	t.Run("nothing else", func(t *testing.T) {
