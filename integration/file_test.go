@@ -144,6 +144,42 @@ func TestFileIsAlwaysWhole(t *testing.T) {
 	}
 }
 
+// TestPrivateFileHasTheDirectorysGroup writes a snapshot with addresses in it where one group is to read it, as
+// docs/snapshot.md has it.
+func TestPrivateFileHasTheDirectorysGroup(t *testing.T) {
+	const reader, stranger = "64990", "64991"
+	listing := generateListing(t, 10)
+	for _, writer := range []string{"root", "nobody"} {
+		t.Run(writer, func(t *testing.T) {
+			dir := publicTempDir(t)
+			group := int(credential(t, reader).Gid)
+			if err := os.Chown(dir, int(credential(t, writer).Uid), group); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(dir, 0o750|os.ModeSetgid); err != nil {
+				t.Fatal(err)
+			}
+			target := filepath.Join(dir, "snapshot.json")
+			for range 2 { // the second one replaces the first
+				r := command{user: writer}.emit(t, "-f", "json", "--breakdown", "--input", listing, "--to", target)
+				if r.exitCode != 0 {
+					t.Fatal(r)
+				}
+				var stat unix.Stat_t
+				if err := unix.Stat(target, &stat); err != nil || stat.Mode&0o7777 != 0o640 || int(stat.Gid) != group {
+					t.Errorf("mode %o, group %d, %v", stat.Mode&0o7777, stat.Gid, err)
+				}
+			}
+			if r := runAs(t, reader, program(t, checkProgram), "-vv", "--input", target); r.exitCode != 0 {
+				t.Errorf("want the reader to have it, got %s", r)
+			}
+			if r := runAs(t, stranger, program(t, checkProgram), "--input", target); r.exitCode != 3 || !strings.Contains(r.stdout, "permission denied") {
+				t.Errorf("want others to be kept out, got %s", r)
+			}
+		})
+	}
+}
+
 // queueSnapshot is a snapshot of a queue with so many messages.
 func queueSnapshot(t testing.TB, messages int) (path string) {
 	t.Helper()
