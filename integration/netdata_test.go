@@ -710,6 +710,29 @@ func TestNetdataModule(t *testing.T) {
 		expect(t, "local", []int{0}, r.seconds("--name local .*--part charts .*--priority 60000$"))
 		expect(t, "out", []int{0}, r.seconds("--name out .*--part charts .*--priority 70$"))
 	})
+	t.Run("names of instances", func(t *testing.T) {
+		for options, named := range map[string]bool{
+			"":                                    true,
+			"--config-dir /a":                     true,
+			"-d/a --source spool":                 true,
+			"--input /a":                          true,
+			"-a":                                  false,
+			"--all-instances":                     false,
+			"--config-dir /a --config-dir /b":     false,
+			"--config-dir=/a --config-dir=/b":     false,
+			"-d /a -d /b":                         false,
+			"-d/a --source spool --config-dir=/b": false,
+		} {
+			r := runModule(t, `
+				postfix_queue_job_options=([local]="`+options+`")
+				`+begin)
+			want := []int(nil)
+			if named {
+				want = []int{0}
+			}
+			expect(t, options, want, slices.Compact(r.seconds("--name local")))
+		}
+	})
 	t.Run("time between values", func(t *testing.T) {
 		r := runModule(t, `
 			up() { [ "$clock" != 30 ]; }

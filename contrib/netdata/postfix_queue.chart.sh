@@ -170,13 +170,17 @@ postfix_queue_has_charts() {
 }
 
 postfix_queue_run() {
-	local job=$1 options
+	local job=$1 option options instances=0
 	shift
 	read -r -a options <<<"${postfix_queue_job_options[$job]-}"
-	case " ${options[*]-} " in
-	*" -a "* | *" --all-instances "*) ;; # each instance has its own name
-	*) options+=(--name "${postfix_queue_job_name[$job]-$job}") ;;
-	esac
+	for option in ${options[@]+"${options[@]}"}; do
+		case $option in
+		-a | --all-instances) instances=2 ;; # or however many there are
+		-d* | --config-dir | --config-dir=*) instances=$((instances + 1)) ;;
+		esac
+	done
+	# Where there are several, each has its own name.
+	[ "$instances" -gt 1 ] || options+=(--name "${postfix_queue_job_name[$job]-$job}")
 	# What went wrong goes to Netdata's log.
 	postfix_queue_output=$("$postfix_queue_command" --timeout "$postfix_queue_timeout" "${options[@]}" "$@")
 }
