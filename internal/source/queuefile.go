@@ -72,10 +72,13 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	budget, jumps := min(2*f.sizeBytes, maxEnvelope)+windowSize, 0
 	for offset := int64(0); ; {
 		kind, data, next, err := w.record(offset)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errDamaged) {
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, errDamaged):
+			return hasSender, nil
+		case err != nil:
 			return false, err
 		}
-		if budget -= next - offset; err != nil || budget < 0 || kind == 0 {
+		if budget -= next - offset; budget < 0 || kind == 0 {
 			return hasSender, nil
 		}
 		// A short record is work, too.
