@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
@@ -29,6 +31,7 @@ type queueFile struct {
 	io.ReaderAt
 	sizeBytes int64
 	modified  time.Time
+	head      int // bytes of its beginning that the window has already
 }
 
 // envelopeRules are what differs between queues and versions of Postfix.
@@ -193,10 +196,22 @@ type recordWindow struct {
 const windowSize = 4 << 10
 
 func (w *recordWindow) reset(f queueFile) {
+	w.allocate()
+	w.f, w.start, w.n = f, 0, f.head
+}
+
+// readNow reads the beginning of a file for the envelope that is read next,
+// unless the kernel would have to fetch it, or cannot tell.
+func (w *recordWindow) readNow(fd int) (length int, ok bool) {
+	w.allocate()
+	length, err := unix.Preadv2(fd, [][]byte{w.buf[:windowSize]}, 0, unix.RWF_NOWAIT)
+	return length, err == nil
+}
+
+func (w *recordWindow) allocate() {
 	if cap(w.buf) < windowSize {
 		w.buf = make([]byte, windowSize)
 	}
-	w.f, w.start, w.n = f, 0, 0
 }
 
 var errDamaged = errors.New("damaged record")

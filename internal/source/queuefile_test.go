@@ -37,7 +37,7 @@ func sizeRec(size, recipients int) string {
 func read(content string, rules envelopeRules) (queue.Message, bool) {
 	var w recordWindow
 	var m queue.Message
-	f := queueFile{strings.NewReader(content), int64(len(content)), time.Unix(99, 0)}
+	f := queueFile{ReaderAt: strings.NewReader(content), sizeBytes: int64(len(content)), modified: time.Unix(99, 0)}
 	ok, err := w.readEnvelope(f, rules, &m)
 	return m, ok && err == nil
 }
@@ -181,7 +181,7 @@ func TestReadEnvelopeOfASparseFile(t *testing.T) {
 	defer f.Close()
 	var w recordWindow
 	var m queue.Message
-	if ok, err := w.readEnvelope(queueFile{f, size, time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || err != nil || addresses(m) != "b" {
+	if ok, err := w.readEnvelope(queueFile{ReaderAt: f, sizeBytes: size, modified: time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || err != nil || addresses(m) != "b" {
 		t.Errorf("%v, %v, %+v", ok, err, m)
 	}
 }
@@ -194,7 +194,7 @@ func TestReadEnvelopeStops(t *testing.T) {
 	} {
 		var w recordWindow
 		var m queue.Message
-		ok, err := w.readEnvelope(queueFile{strings.NewReader(file), int64(len(file)), time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
+		ok, err := w.readEnvelope(queueFile{ReaderAt: strings.NewReader(file), sizeBytes: int64(len(file)), modified: time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
 		if !ok || err != nil || len(m.Recipients) == 0 || len(m.Recipients) > 2000 || len(addresses(m)) > 1<<20 {
 			t.Errorf("%s: %v, %v, %d recipients", name, ok, err, len(m.Recipients))
 		}
@@ -216,7 +216,7 @@ func TestReadEnvelopeFails(t *testing.T) {
 	for name, readable := range map[string]int{"at the start": 0, "behind the sender": len(head)} {
 		var w recordWindow
 		var m queue.Message
-		f := queueFile{&failingDisk{head, readable}, 100_000, time.Unix(99, 0)}
+		f := queueFile{ReaderAt: &failingDisk{head, readable}, sizeBytes: 100_000, modified: time.Unix(99, 0)}
 		if ok, err := w.readEnvelope(f, envelopeRules{}, &m); ok || !errors.Is(err, unix.EIO) {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
@@ -281,7 +281,7 @@ func FuzzReadEnvelope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte, maildrop bool) {
 		var w recordWindow
 		var m queue.Message
-		file := queueFile{bytes.NewReader(content), int64(len(content)), time.Unix(99, 0)}
+		file := queueFile{ReaderAt: bytes.NewReader(content), sizeBytes: int64(len(content)), modified: time.Unix(99, 0)}
 		ok, err := w.readEnvelope(file, envelopeRules{sizeCounts: func() bool { return !maildrop }, readAll: maildrop}, &m)
 		if err != nil || m.SizeBytes < 0 || (ok && m.Arrival.IsZero()) {
 			t.Errorf("%v, message %+v", err, m)

@@ -18,8 +18,9 @@ import (
 
 // Spool reads the queue directories themselves, as root or the mail owner. It
 // is by far the cheapest source: an ordinary message costs one open, one stat,
-// one hint to the kernel, one read of 4 KiB and one close. Nothing in the spool
-// is written, locked or touched, and nothing in it is trusted.
+// one read of 4 KiB and one close; and where that is not in the kernel's cache,
+// or defer logs are read, a hint to bring it while others are read. Nothing in
+// the spool is written, locked or touched, and nothing in it is trusted.
 type Spool struct {
 	QueueDir string // queue_directory
 	// MailVersion returns mail_version, empty where it is not known. It is called
@@ -203,54 +204,89 @@ func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, vi
 
 func (r *messageReader) readSome(dir *walkDir, ids []string, visit func(*queue.Message)) error {
 	defer r.closeAll()
-	for _, id := range ids {
-		if err := r.open(dir, id); err != nil {
-			return dir.explain(id, err)
-		}
-	}
-	for _, f := range r.opened {
-		ok, err := r.readMessage(f)
+	read := func(f openFile, head int) error {
+		ok, err := r.readMessage(f, head)
 		if err != nil {
 			return dir.explain(f.id, err)
 		}
 		if ok {
 			visit(&r.message)
 		}
+		return nil
+	}
+	for _, id := range ids {
+		f, ok, err := r.open(dir, id)
+		switch {
+		case err != nil:
+			return dir.explain(id, err)
+		case !ok:
+			continue
+		}
+		if head, ok := r.readNow(f); ok {
+			err := read(f, head)
+			f.close()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		bringSoon(f.fd)
+		r.opened = append(r.opened, f)
+	}
+	for _, f := range r.opened {
+		if err := read(f, 0); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// readNow reads the beginning of a file if nothing needs to be waited for, and
+// returns its length.
+func (r *messageReader) readNow(f openFile) (length int, ok bool) {
+	if r.logs != nil {
+		return 0, false // the log's beginning is to come meanwhile
+	}
+	return r.window.readNow(f.fd)
 }
 
 // openFlags open a file that may be anything, put there by anybody: no link is
 // followed, no FIFO waited for, and no access time written back to the disk.
 const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-// open opens a file if it can be a message, and what belongs to it.
-func (r *messageReader) open(dir *walkDir, id string) error {
+// open opens a file, and what belongs to it, and reports whether it can be a
+// message.
+func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err error) {
 	fd, err := openQuietly(dir.fd, id)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return nil // delivered meanwhile; a link; a socket, or a device that is not there
+		return f, false, nil // delivered meanwhile; a link; a socket, or a device that is not there
 	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
-		return nil // its owner holds a lease on it
+		return f, false, nil // its owner holds a lease on it
 	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir.fd, id)):
-		return nil // showq cannot open it either, or does not try
+		return f, false, nil // showq cannot open it either, or does not try
 	case err != nil:
-		return err
+		return f, false, err
 	}
-	f := openFile{id: id, fd: fd, log: -1}
+	f = openFile{id: id, fd: fd, log: -1}
 	if err := unix.Fstat(fd, &f.stat); err != nil || !isReady(&f.stat) {
-		unix.Close(fd)
-		return err
+		f.close()
+		return f, false, err
 	}
-	bringSoon(fd)
 	if r.logs != nil {
 		if f.log, err = r.logs.open(id, dir.depth); err != nil {
-			unix.Close(fd)
-			return err
+			f.close()
+			return f, false, err
 		}
 	}
-	r.opened = append(r.opened, f)
-	return nil
+	return f, true, nil
+}
+
+func (f openFile) close() {
+	unix.Close(f.fd)
+	if f.log >= 0 {
+		unix.Close(f.log)
+	}
 }
 
 // bringSoon asks the kernel for the beginning of a file without waiting for it.
@@ -258,11 +294,12 @@ func bringSoon(fd int) {
 	_ = unix.Fadvise(fd, 0, windowSize, unix.FADV_WILLNEED) // no more than a hint
 }
 
-// readMessage reads the message of a file and reports whether it is one.
-func (r *messageReader) readMessage(f openFile) (ok bool, err error) {
+// readMessage reads the message of a file, so many bytes of which the window has
+// already, and reports whether it is one.
+func (r *messageReader) readMessage(f openFile, head int) (ok bool, err error) {
 	r.message.ID = f.id
 	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
-	file := queueFile{ReaderAt: fileDescriptor(f.fd), sizeBytes: f.stat.Size, modified: arrivalTime(f.stat.Mtim.Sec)}
+	file := queueFile{ReaderAt: fileDescriptor(f.fd), sizeBytes: f.stat.Size, modified: arrivalTime(f.stat.Mtim.Sec), head: head}
 	ok, err = r.window.readEnvelope(file, r.rules, &r.message)
 	if errors.Is(err, unix.ESTALE) {
 		return false, nil // delivered meanwhile, by another host
@@ -275,10 +312,7 @@ func (r *messageReader) readMessage(f openFile) (ok bool, err error) {
 
 func (r *messageReader) closeAll() {
 	for _, f := range r.opened {
-		unix.Close(f.fd)
-		if f.log >= 0 {
-			unix.Close(f.log)
-		}
+		f.close()
 	}
 	r.opened = r.opened[:0]
 }
