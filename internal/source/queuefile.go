@@ -75,11 +75,9 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	budget, jumps := min(2*f.sizeBytes, maxEnvelope)+windowSize, 0
 	for offset := int64(0); ; {
 		kind, data, next, err := w.record(offset)
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, errDamaged):
-			return hasSender, nil
-		case err != nil:
-			return false, err
+		if err != nil {
+			err = unlessEnd(err)
+			return hasSender && err == nil, err
 		}
 		if budget -= next - offset; budget < 0 || kind == 0 {
 			return hasSender, nil
@@ -91,15 +89,14 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 			}
 		}
 		offset = next
-		text := cString(data)
 		switch kind {
 		case recordTime:
-			if seconds, ok := leadingInt(text); ok && seconds > 0 && !hasTime {
+			if seconds, ok := leadingInt(cString(data)); ok && seconds > 0 && !hasTime {
 				m.Arrival, hasTime = arrivalTime(seconds), true
 			}
 		case recordSize:
 			if !hasSize && (rules.sizeCounts == nil || rules.sizeCounts()) {
-				if size, told, ok := parseSizeRecord(text); ok {
+				if size, told, ok := parseSizeRecord(cString(data)); ok {
 					m.SizeBytes, recipientsTold, hasSize = size, told, true
 				}
 			}
@@ -108,7 +105,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 				return true, nil // what follows the second one is not read
 			}
 			hasSender = true
-			m.Sender = listedAddress(text)
+			m.Sender = listedAddress(cString(data))
 			if !hasTime {
 				m.Arrival = f.modified
 			}
@@ -117,13 +114,14 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 				return false, nil
 			}
 			if recipients++; len(m.Recipients) < maxRecipients && addressBytes < maxAddresses {
-				addressBytes += len(text)
-				m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(text)})
+				address := cString(data)
+				addressBytes += len(address)
+				m.Recipients = append(m.Recipients, queue.Recipient{Address: listedAddress(address)})
 			}
 		case recordDone:
 			recipients++
 		case recordPointer:
-			target, ok := leadingInt(text)
+			target, ok := leadingInt(cString(data))
 			if !ok {
 				return hasSender, nil
 			}
@@ -146,6 +144,14 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	}
 }
 
+// unlessEnd returns an error that is neither the end of a file nor damage.
+func unlessEnd(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
+		return nil
+	}
+	return err
+}
+
 // parseSizeRecord reads the first and the third number of a SIZE record: the
 // message's size and the number of its recipients, done ones included.
 func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
@@ -153,9 +159,10 @@ func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
 		return 0, 0, false
 	}
 	sizeBytes, ok = leadingInt(text)
-	if fields := bytes.Fields(text); len(fields) >= 3 {
-		recipients, _ = leadingInt(fields[2])
+	for range 2 { // the numbers before it
+		_, text, _ = bytes.Cut(bytes.TrimLeft(text, " "), []byte(" "))
 	}
+	recipients, _ = leadingInt(text)
 	return sizeBytes, recipients, ok
 }
 

@@ -106,6 +106,7 @@ func TestReadEnvelope(t *testing.T) {
 			file:    rec('C', "  50 x") + rec('T', "7") + rec('S', "a") + rec('R', "b"),
 			arrival: 7, size: 17, sender: "a", recipients: "b",
 		},
+		{name: "a size record of one number does not count recipients", file: rec('C', "  50") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', strings.Repeat("x", 48)) + rec('X', "") + rec('R', "c"), arrival: 99, size: 50, sender: "a", recipients: "b c"},
 		{name: "a second sender ends it", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + rec('S', "c") + rec('R', "d"), arrival: 7, size: 15, sender: "a", recipients: "b"},
 		{name: "padding and place holders", file: rec('w', "xxx") + rec('p', "0000000") + rec('T', "7") + rec('S', "a") + rec('w', "R\x01") + rec('R', "b"), arrival: 7, size: 27, sender: "a", recipients: "b"},
 		{name: "damage behind the sender", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + "R\x7fx", arrival: 7, size: 12, sender: "a", recipients: "b"},
@@ -271,6 +272,34 @@ func TestSizeRecordCounts(t *testing.T) {
 	for version, want := range tests {
 		if got := sizeRecordCounts(version); got != want {
 			t.Errorf("%q: %v", version, got)
+		}
+	}
+}
+
+// An ordinary message, as smtpd(8) and cleanup(8) write it.
+func BenchmarkReadEnvelope(b *testing.B) {
+	attributes := func(list ...string) (records string) {
+		for _, a := range list {
+			records += rec('A', a)
+		}
+		return records
+	}
+	file := sizeRec(3000, 1) + rec('T', "1795454099 123456") +
+		attributes("rewrite_context=remote", "log_ident=4jY9bw2tYhz1SRtX", "sasl_method=") +
+		rec('S', "sender@example.com") +
+		attributes("log_client_name=localhost", "log_client_address=127.0.0.1", "log_client_port=54321", "log_helo_name=mail.example.org",
+			"log_message_origin=localhost[127.0.0.1]", "log_protocol_name=ESMTP", "client_name=localhost", "reverse_client_name=localhost",
+			"client_address=127.0.0.1", "client_port=54321", "server_address=127.0.0.1", "server_port=25", "helo_name=mail.example.org",
+			"protocol_name=ESMTP", "client_address_type=2", "dsn_orig_rcpt=rfc822;b@example.org") +
+		rec('O', "b@example.org") + rec('R', "b@example.org") + rec('p', "              0") + rec('M', "") +
+		strings.Repeat(rec('N', strings.Repeat("x", 70)), 40)
+	f := queueFile{ReaderAt: strings.NewReader(file), sizeBytes: int64(len(file)), modified: time.Unix(99, 0)}
+	var w recordWindow
+	var m queue.Message
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := w.readEnvelope(f, envelopeRules{}, &m); !ok || err != nil {
+			b.Fatal(ok, err)
 		}
 	}
 }
