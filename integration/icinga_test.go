@@ -308,8 +308,8 @@ func TestIcingaArguments(t *testing.T) {
 			vars.postfix_queue_recipient = "@example[.]com$$"
 			vars.postfix_queue_reason = [ "late", "refused" ]
 			vars.postfix_queue_older_than = 1h
-			vars.postfix_queue_reasons = true`,
-			[]string{"--older-than 3600", "--reason late", "--reason refused", "--reasons", "--recipient @example[.]com$", "--sender !^news@"},
+			vars.postfix_queue_by_reason = true`,
+			[]string{"--by-reason", "--older-than 3600", "--reason late", "--reason refused", "--recipient @example[.]com$", "--sender !^news@"},
 			" OK - no emails (sender not ^news@, recipient @example[.]com?, reason late or refused, at least 1h old) | ",
 		},
 		"file": {

@@ -99,7 +99,7 @@ func TestMemoryOfHostileQueue(t *testing.T) {
 			[]string{" - 1000000 emails, ", "recipients by domain and age in minutes, at least\n", "emails  sender domain, at least\n", "1000000  mailbox or disk full: "},
 		},
 		emitterProgram: {
-			[]string{"-f", "json", "--reasons", "--breakdown"},
+			[]string{"-f", "json", "--by-reason", "--breakdown"},
 			[]string{`"messages": 1000000,`, `"mailbox_full": 1000000`},
 		},
 	} {

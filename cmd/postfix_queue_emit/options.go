@@ -145,7 +145,7 @@ func (o *options) whyNone(p pattern) string {
 	}
 	switch m := table[i]; {
 	case m.By == queue.ByReason && o.Filter().Covers(queue.Deferred):
-		return "only --reasons counts the reasons that a glob stands for; or name one, such as " + m.Name
+		return "only --by-reason counts the reasons that a glob stands for; or name one, such as " + m.Name
 	case m.By == queue.ByReason:
 		return "--queue leaves the queue deferred out"
 	case m.By == queue.ByQueue:

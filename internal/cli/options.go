@@ -35,7 +35,7 @@ type Common struct {
 	Recipients   queue.Patterns `arg:"--recipient"`
 	Reasons      queue.Patterns `arg:"--reason"`
 	OlderThan    Duration       `arg:"--older-than"`
-	CountReasons bool           `arg:"--reasons"`
+	CountReasons bool           `arg:"--by-reason"`
 	Timeout      Duration       `arg:"-t,--timeout"`
 	Verbose      Count          `arg:"-v,--verbose"`
 	Help         bool           `arg:"-h,--help"`
@@ -101,7 +101,7 @@ func (o *Common) check() error {
 		return err
 	}
 	if o.CountReasons && !o.Filter().Covers(queue.Deferred) {
-		return errors.New("--reasons counts deferred mail, and --queue leaves it out")
+		return errors.New("--by-reason counts deferred mail, and --queue leaves it out")
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q que
 	}
 	for _, reading := range readings {
 		if q.Reasons && reading.Complete() && reading.Summary.Reasons == nil {
-			return nil, fmt.Errorf("%s does not say why mail is deferred; write it with --reasons", detail)
+			return nil, fmt.Errorf("%s does not say why mail is deferred; write it with --by-reason", detail)
 		}
 	}
 	for _, reading := range readings {
