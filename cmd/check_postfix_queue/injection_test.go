@@ -54,8 +54,12 @@ func inspect(t *testing.T, m oneMessage) {
 	inspectCheck(t, readings, plain)
 	for _, name := range emit.FormatNames() {
 		for _, style := range emit.TagStyles() {
-			if emit.CheckTags(name, style, nil) == nil {
-				inspectFormat(t, name, style, readings, plain)
+			format, err := emit.LookupFormat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if format.CheckTags(emit.TagStyle(style), nil) == nil {
+				inspectFormat(t, format, emit.TagStyle(style), readings, plain)
 			}
 		}
 	}
@@ -92,28 +96,24 @@ func inspectCheck(t *testing.T, readings, plain []queue.Reading) {
 
 // inspectFormat shows that no metrics system is told a word of the message. A snapshot is, but only in its
 // breakdown.
-func inspectFormat(t *testing.T, name string, style emit.TagStyle, readings, plain []queue.Reading) {
+func inspectFormat(t *testing.T, format emit.Format, style emit.TagStyle, readings, plain []queue.Reading) {
 	t.Helper()
-	format, err := emit.LookupFormat(name)
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := emit.Options{
-		Metrics:  queue.Select(queue.Filter{}, func(m queue.Metric) bool { return m.By == queue.ByReason }),
+		Metrics:  queue.Select(queue.Filter{}, func(m queue.Metric) bool { return m.Dimension == queue.ByReason }),
 		Now:      time.Unix(1000, 0),
 		Prefix:   "postfix_queue",
 		TagStyle: style,
 		Netdata:  emit.NetdataOptions{Charts: true, Values: true, UpdateEvery: 10},
 	}
-	got, want := string(format(readings, o)), string(format(plain, o))
-	if name == "json" {
+	got, want := string(format.Encode(readings, o)), string(format.Encode(plain, o))
+	if format.Snapshot {
 		got = cutBreakdown(t, got, readings[0].Summary.Breakdown)
 		want = cutBreakdown(t, want, plain[0].Summary.Breakdown)
-	} else if series, err := emittest.Decode(name, got); err != nil || len(series) == 0 {
-		t.Errorf("%s with tags %s: %d series, %v", name, style, len(series), err)
+	} else if series, err := emittest.Decode(format.Name, got); err != nil || len(series) == 0 {
+		t.Errorf("%s with tags %s: %d series, %v", format.Name, style, len(series), err)
 	}
 	if got != want {
-		t.Errorf("%s with tags %s:\n%s\nwant\n%s", name, style, got, want)
+		t.Errorf("%s with tags %s:\n%s\nwant\n%s", format.Name, style, got, want)
 	}
 }
 

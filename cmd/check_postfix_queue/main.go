@@ -1,5 +1,5 @@
-// Check_postfix_queue compares a Postfix mail queue with thresholds, as a
-// plugin of Nagios, Icinga and NRPE.
+// Check_postfix_queue compares a Postfix mail queue with thresholds, as a plugin
+// of Nagios, Icinga and NRPE.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/thresholds"
 )
 
-// version is set when the program is built.
-var version = "0.0.0"
+// version is stamped when the program is built by make.
+var version string
 
 //go:embed usage.txt
 var usage string
@@ -40,17 +40,18 @@ type options struct {
 	Critical   thresholds.Rules `arg:"-c,--critical"`
 	MailServer mailServer       `arg:"-M,--mailserver"`
 	cli.Common
-	refused
+	checkMailqOptions
 }
 
 // run is the program: it writes the answer to stdout and returns the exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (exitCode int) {
-	defer func() {
-		if p := recover(); p != nil {
-			exitCode = check.Failed(fmt.Errorf("internal error: %v; please report it", p)).Write(stdout)
-		}
-	}()
+	if err := queue.Guard(func() { exitCode = answer(ctx, args, stdin, stdout) }); err != nil {
+		return check.Failed(queue.Safe(err.Error())).Write(stdout)
+	}
+	return exitCode
+}
 
+func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (exitCode int) {
 	opts := options{Common: cli.Defaults()}
 	err := cli.Parse(args, &opts, &opts.Common)
 	switch {
@@ -58,37 +59,27 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (
 		fmt.Fprint(stdout, usage)
 		return int(check.Unknown)
 	case errors.Is(err, cli.ErrVersion):
-		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", version, version)
+		v := cli.Version(version)
+		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", v, v)
 		return int(check.Unknown)
 	case err == nil:
 		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()))
 	}
 	if err != nil {
-		return check.Failed(err).Write(stdout)
+		return check.Failed(queue.Typed(err.Error())).Write(stdout)
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
 	defer cancel()
-	readings := source.ReadAll(ctx, source.Request{
-		ConfigDirs:   opts.ConfigDirs,
-		AllInstances: opts.AllInstances,
-		Source:       opts.Source,
-		QueueDir:     opts.QueueDir,
-		Input:        opts.Input,
-		Stdin:        stdin,
-		MaxAge:       time.Duration(opts.MaxAge),
-		AllowEmpty:   opts.AllowEmpty,
-		Query: queue.Query{
-			Filter:    opts.Filter(),
-			Reasons:   opts.CountReasons || opts.Warning.NameReasons() || opts.Critical.NameReasons(),
-			Breakdown: opts.Verbose >= check.DetailBreakdown,
-		},
-	})
+	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons()
+	breakdown := opts.Verbose >= check.DetailBreakdown
+	readings := source.ReadAll(ctx, opts.Request(stdin, needReasons, breakdown))
 	return check.Judge(readings, check.Options{
-		Warn:    opts.Warning,
-		Crit:    opts.Critical,
-		Reasons: opts.CountReasons,
-		Detail:  int(opts.Verbose),
-		Named:   opts.AllInstances || len(opts.ConfigDirs) > 1,
+		Warn:           opts.Warning,
+		Crit:           opts.Critical,
+		Filter:         opts.Filter(),
+		Reasons:        opts.CountReasons,
+		Detail:         int(opts.Verbose),
+		LabelInstances: opts.SeveralInstances(),
 	}).Write(stdout)
 }

@@ -32,7 +32,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 func TestOptionsAreCompleted(t *testing.T) {
 	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "postfix_queue_emit")
 	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--format", emit.FormatNames())
-	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--tags", tagStyles())
+	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--tags", emit.TagStyles())
 }
 
 // Two cron lines, each with its -d, must not write the same series.
@@ -57,14 +57,14 @@ func TestInstanceIsNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := opts.emitOptions(tt.several).Named; got != tt.want {
+			if got := opts.emitOptions(tt.several).LabelInstances; got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestDescribe(t *testing.T) {
+func TestDescribeReading(t *testing.T) {
 	tests := []struct {
 		name string
 		queue.Summary
@@ -86,20 +86,12 @@ func TestDescribe(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.Source, tt.Detail = "spool", "x"
-			got := describe(queue.Reading{Instance: queue.Instance{Name: "mx"}, Summary: &tt.Summary, Took: time.Second / 2})
+			got := describeReading(queue.Reading{Instance: queue.Instance{Name: "mx"}, Summary: &tt.Summary, Took: time.Second / 2})
 			if len(got) != 1 || got[0] != tt.want {
 				t.Errorf("got %q, want %s", got, tt.want)
 			}
 		})
 	}
-}
-
-func tagStyles() []string {
-	var names []string
-	for _, style := range emit.TagStyles() {
-		names = append(names, string(style))
-	}
-	return names
 }
 
 // The program is silent, and the receiver has what would have been printed.

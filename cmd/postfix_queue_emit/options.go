@@ -1,40 +1,46 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"path"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/deliver"
 	"example.org/postfix-queue-monitor/internal/emit"
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/suggest"
 )
 
 type options struct {
-	Format      string        `arg:"-f,--format"`
-	To          string        `arg:"--to"`
-	Metrics     metricList    `arg:"-m,--metrics"`
-	Name        string        `arg:"-n,--name"`
-	Prefix      *string       `arg:"-p,--prefix"`
-	TagStyle    emit.TagStyle `arg:"--tags"`
-	Tags        tagList       `arg:"--tag"`
-	Part        *parts        `arg:"--part"`
-	Usec        *number       `arg:"--usec"`
-	UpdateEvery *number       `arg:"--update-every"`
-	Priority    *number       `arg:"--priority"`
-	Check       bool          `arg:"--check"`
-	DryRun      bool          `arg:"--dry-run"`
-	Breakdown   bool          `arg:"--breakdown"`
+	Format      emit.Format          `arg:"-f,--format"`
+	To          string               `arg:"--to"`
+	Metrics     queue.MetricPatterns `arg:"-m,--metrics"`
+	Name        string               `arg:"-n,--name"`
+	Prefix      *string              `arg:"-p,--prefix"`
+	TagStyle    emit.TagStyle        `arg:"--tags"`
+	Tags        tagList              `arg:"--tag"`
+	Part        *parts               `arg:"--part"`
+	Usec        *integer             `arg:"--usec"`
+	UpdateEvery *integer             `arg:"--update-every"`
+	Priority    *integer             `arg:"--priority"`
+	Check       bool                 `arg:"--check"`
+	DryRun      bool                 `arg:"--dry-run"`
+	Breakdown   bool                 `arg:"--breakdown"`
 	cli.Common
 }
 
 func parseOptions(args []string) (options, error) {
-	opts := options{Format: "netdata", To: "-", TagStyle: emit.TagsNone, Common: cli.Defaults()}
-	// Netdata calls its external plugins with nothing but the interval.
+	opts := options{To: "-", TagStyle: emit.TagsNone, Common: cli.Defaults()}
+	if err := opts.Format.UnmarshalText([]byte("netdata")); err != nil {
+		return opts, err
+	}
+	// Netdata starts its external plugins with nothing but the interval.
 	bare := len(args) > 0 && args[0] != "" && strings.Trim(args[0], "0123456789") == ""
 	if bare {
 		args = append([]string{"--update-every"}, args...)
@@ -42,10 +48,10 @@ func parseOptions(args []string) (options, error) {
 	if err := cli.Parse(args, &opts, &opts.Common); err != nil {
 		return opts, err
 	}
-	if bare && opts.Format != "netdata" {
-		opts.UpdateEvery = nil // it is said to whatever program it is
+	if bare && !opts.Format.Netdata {
+		opts.UpdateEvery = nil // Netdata passes the interval to every plugin
 	}
-	if err := opts.checkIgnored(); err != nil {
+	if err := opts.checkUseless(); err != nil {
 		return opts, err
 	}
 	setDefault(&opts.Prefix, "postfix_queue")
@@ -66,14 +72,11 @@ func setDefault[T any](option **T, value T) {
 	}
 }
 
-// checkIgnored returns an error if an option is given that the format has no
-// use for: who gives it expects something of it.
-func (o *options) checkIgnored() error {
-	if _, err := emit.LookupFormat(o.Format); err != nil {
-		return err
-	}
-	if o.Prefix != nil && o.Format != "statsd" && o.Format != "graphite" {
-		return fmt.Errorf("--prefix: the format %s has names of its own; a prefix goes with statsd and graphite", o.Format)
+// checkUseless returns an error if an option has no use in the format: whoever
+// gives it expects an effect.
+func (o *options) checkUseless() error {
+	if o.Prefix != nil && !o.Format.Prefix {
+		return fmt.Errorf("--prefix: the names of format %s are fixed; statsd and graphite take a prefix", o.Format.Name)
 	}
 	for _, option := range []struct {
 		name  string
@@ -84,8 +87,8 @@ func (o *options) checkIgnored() error {
 		{"--update-every", o.UpdateEvery != nil},
 		{"--priority", o.Priority != nil},
 	} {
-		if option.given && o.Format != "netdata" {
-			return fmt.Errorf("%s: the format %s has no use for it; it goes with netdata", option.name, o.Format)
+		if option.given && !o.Format.Netdata {
+			return fmt.Errorf("%s has no use in format %s; only netdata takes it", option.name, o.Format.Name)
 		}
 	}
 	return nil
@@ -99,132 +102,47 @@ func (o *options) check() error {
 		return errors.New("--usec must not be negative")
 	case *o.Priority < 0:
 		return errors.New("--priority must not be negative")
-	case o.Name != "" && (o.AllInstances || len(o.ConfigDirs) > 1):
-		return errors.New("--name names one instance, and several are to be read")
-	case o.Breakdown && o.Format != "json":
-		return errors.New("--breakdown goes with --format json: domains are no metrics")
-	case o.Format == "value" && o.Metrics == nil:
-		return errors.New("--format value needs --metrics: its numbers are told apart by their order alone")
-	case o.Format == "value" && (o.AllInstances || len(o.ConfigDirs) > 1):
-		return errors.New("--format value has room for one instance, for its numbers do not say what they are of, and several are to be read")
+	case o.Name != "" && o.SeveralInstances():
+		return errors.New("--name names one instance, but several are read")
+	case o.Breakdown && !o.Format.Snapshot:
+		return errors.New("--breakdown needs --format json: domains are not metrics")
+	case o.Format.Bare && o.Metrics == nil:
+		return fmt.Errorf("--format %s needs --metrics: only their order tells its numbers apart", o.Format.Name)
+	case o.Format.Bare && o.SeveralInstances():
+		return o.oneInstanceOnly()
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
-	case strings.Trim(*o.Prefix, ".") == "":
-		return fmt.Errorf("--prefix %s is dots only; a name of a metric must begin with something", *o.Prefix)
-	case !isStatsdName(*o.Prefix):
-		return fmt.Errorf("--prefix %s has characters that no name of a metric may have: only letters, digits and any of - _ . are allowed", *o.Prefix)
+	case strings.Trim(*o.Prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "":
+		return fmt.Errorf(`invalid prefix "%s": want letters, digits, dots, dashes and underscores`, *o.Prefix)
 	case slices.Contains(strings.Split(*o.Prefix, "."), ""):
-		return fmt.Errorf("--prefix %s has nothing before or between its dots, where a name of a metric must have something", *o.Prefix)
+		return fmt.Errorf(`invalid prefix "%s": want a word before and after each dot`, *o.Prefix)
 	}
-	if err := emit.CheckTags(o.Format, o.TagStyle, o.Tags); err != nil {
+	if err := o.Format.CheckTags(o.TagStyle, o.Tags); err != nil {
 		return err
 	}
-	for _, p := range o.Metrics {
-		if !slices.ContainsFunc(o.selected(), p.matches) {
-			return fmt.Errorf("--metrics %s: %s", p, o.whyNone(p))
-		}
+	if err := o.selection().Check(); err != nil {
+		return fmt.Errorf("--metrics: %w", err)
 	}
 	return nil
 }
 
-// whyNone says why a pattern matches none of the metrics that are selected.
-func (o *options) whyNone(p pattern) string {
-	table := queue.Metrics()
-	i := slices.IndexFunc(table, p.matches)
-	if i < 0 {
-		if lower := pattern(strings.ToLower(string(p))); slices.ContainsFunc(table, lower.matches) {
-			return fmt.Sprintf("names of metrics are in lower case: %s", lower)
-		}
-		var totals []string
-		for _, m := range table {
-			if m.By == "" {
-				totals = append(totals, m.Name)
-			}
-		}
-		return "there is no such metric; there are " + strings.Join(totals, ", ") + ", QUEUE, QUEUE_size, QUEUE_age and deferred_REASON"
-	}
-	switch m := table[i]; {
-	case m.By == queue.ByReason && o.Filter().Covers(queue.Deferred):
-		return "only --by-reason counts the reasons that a glob stands for; or name one, such as " + m.Name
-	case m.By == queue.ByReason:
-		return "--queue leaves the queue deferred out"
-	case m.By == queue.ByQueue:
-		return "--queue leaves the queue " + m.Of + " out"
-	case m.OnDemand:
-		return m.Name + " comes by its name only"
-	default:
-		return "that of mail on hold, which alone --queue looks at, is hold_age"
-	}
+func (o *options) oneInstanceOnly() error {
+	return fmt.Errorf("format %s handles one instance only: its numbers have no names", o.Format.Name)
 }
 
-func isStatsdName(text string) bool {
-	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
-}
-
-// selected returns the metrics that are to be emitted, in the table's order; or,
-// where that tells what they are, in the order in which they are asked for.
-func (o *options) selected() []queue.Metric {
-	metrics := queue.Select(o.Filter(), func(m queue.Metric) bool {
-		return o.CountReasons && m.By == queue.ByReason || slices.Contains(o.Metrics, pattern(m.Name))
-	})
-	if o.Metrics == nil {
-		return metrics
-	}
-	if o.Format == "value" {
-		var ordered []queue.Metric
-		for _, p := range o.Metrics {
-			for _, m := range metrics {
-				if p.matches(m) {
-					ordered = append(ordered, m)
-				}
-			}
-		}
-		return ordered
-	}
-	return slices.DeleteFunc(metrics, func(m queue.Metric) bool {
-		return !slices.ContainsFunc(o.Metrics, func(p pattern) bool { return p.matches(m) })
-	})
-}
-
-// countsReasons reports whether the reasons of deferred mail are to be read.
-func (o *options) countsReasons() bool {
-	return o.CountReasons || slices.ContainsFunc(o.selected(), func(m queue.Metric) bool { return m.By == queue.ByReason })
-}
-
-// unknown says which metrics that are asked for a complete reading does not
-// have: those of names that stand for themselves; or any, where others would be
-// taken for them. A reading that has none at all is not usable.
-func (o *options) unknown(s *queue.Summary) (usable bool, missing error) {
-	if o.Format == "json" {
-		return true, nil
-	}
-	var names []string
-	for _, m := range o.selected() {
-		_, known := m.Value(s)
-		usable = usable || known
-		if !known && (o.Format == "value" || slices.Contains(o.Metrics, pattern(m.Name))) && !slices.Contains(names, m.Name) {
-			names = append(names, m.Name)
-		}
-	}
-	switch n := len(names); {
-	case n == 1:
-		return usable, fmt.Errorf("%s is not known from this source", names[0])
-	case n > 1:
-		return usable, fmt.Errorf("%s and %s are not known from this source", strings.Join(names[:n-1], ", "), names[n-1])
-	case !usable:
-		return false, errors.New("none of the metrics that are asked for is known from this source")
-	}
-	return true, nil
+// selection returns which metrics to emit.
+func (o *options) selection() queue.Selection {
+	return queue.Selection{Filter: o.Filter(), Patterns: o.Metrics, Reasons: o.CountReasons, InOrder: o.Format.Bare}
 }
 
 func (o *options) emitOptions(several bool) emit.Options {
 	return emit.Options{
-		Metrics:  o.selected(),
-		Now:      time.Now(),
-		Named:    o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
-		Prefix:   *o.Prefix,
-		Tags:     o.Tags,
-		TagStyle: o.TagStyle,
+		Metrics:        o.selection().Metrics(),
+		Now:            time.Now(),
+		LabelInstances: o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
+		Prefix:         *o.Prefix,
+		Tags:           o.Tags,
+		TagStyle:       o.TagStyle,
 		Netdata: emit.NetdataOptions{
 			Charts:       o.Part.charts,
 			Values:       o.Part.values,
@@ -235,40 +153,47 @@ func (o *options) emitOptions(several bool) emit.Options {
 	}
 }
 
-// number is a whole number.
-type number int64
+// target returns where the document goes.
+func (o *options) target(stdout io.Writer, getenv func(string) string) (deliver.Target, error) {
+	to := o.To
+	if to == "udp://" {
+		switch {
+		case !o.Format.StatsD:
+			return nil, fmt.Errorf("--to udp:// alone is where StatsD listens; format %s needs udp://HOST:PORT", o.Format.Name)
+		case o.TagStyle == emit.TagsDatadog:
+			to = cmp.Or(deliver.DatadogTarget(getenv), to)
+		}
+	}
+	target, err := deliver.ParseTarget(to, stdout, getenv)
+	switch {
+	case err != nil && to != o.To:
+		return nil, fmt.Errorf("the environment variables for DogStatsD: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("--to: %w", err)
+	}
+	if _, ok := target.(deliver.Datagram); ok && !o.Format.Lines {
+		return nil, fmt.Errorf("--to %s: format %s is one document, which datagrams would take apart; use tcp://HOST:PORT or unix:///PATH",
+			target, o.Format.Name)
+	}
+	if file, ok := target.(deliver.File); ok && o.Breakdown {
+		target = deliver.PrivateFile{File: file}
+	}
+	return target, nil
+}
+
+// integer is an option's whole number.
+type integer int64
 
 // UnmarshalText reads a number.
-func (n *number) UnmarshalText(text []byte) error {
+func (n *integer) UnmarshalText(text []byte) error {
 	value, err := strconv.ParseInt(string(text), 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		return fmt.Errorf("%s is too large a number", text)
+		return fmt.Errorf(`invalid number "%s": too large`, text)
 	case err != nil:
-		return fmt.Errorf("%s is no whole number", text)
+		return fmt.Errorf(`invalid number "%s": want an integer`, text)
 	}
-	*n = number(value)
-	return nil
-}
-
-// metricList is a list of metrics' names or globs.
-type metricList []pattern
-
-type pattern string
-
-func (p pattern) matches(m queue.Metric) bool {
-	ok, _ := path.Match(string(p), m.Name)
-	return ok
-}
-
-// UnmarshalText adds a list with commas.
-func (l *metricList) UnmarshalText(text []byte) error {
-	for item := range strings.SplitSeq(string(text), ",") {
-		if _, err := path.Match(item, ""); err != nil || item == "" {
-			return fmt.Errorf("%s is neither a name nor a glob", item)
-		}
-		*l = append(*l, pattern(item))
-	}
+	*n = integer(value)
 	return nil
 }
 
@@ -279,16 +204,16 @@ type tagList []emit.Tag
 func (l *tagList) UnmarshalText(text []byte) error {
 	key, value, found := strings.Cut(string(text), "=")
 	if !found {
-		return fmt.Errorf("%s is no tag; a tag is KEY=VALUE", text)
+		return fmt.Errorf(`invalid tag "%s": want KEY=VALUE`, text)
 	}
 	*l = append(*l, emit.Tag{Key: key, Value: value})
 	return nil
 }
 
-// parts are the parts of Netdata's protocol that are wanted.
+// parts are the parts of Netdata's protocol to write.
 type parts struct{ charts, values bool }
 
-// UnmarshalText reads charts, values, or both with a comma.
+// UnmarshalText reads charts, values, or both with a comma between them.
 func (p *parts) UnmarshalText(text []byte) error {
 	*p = parts{}
 	for item := range strings.SplitSeq(string(text), ",") {
@@ -298,7 +223,7 @@ func (p *parts) UnmarshalText(text []byte) error {
 		case "values":
 			p.values = true
 		default:
-			return fmt.Errorf("there is no part %s; there are charts, values and charts,values", item)
+			return suggest.Unknown("part", item, []string{"charts", "values"}, []string{"charts", "values", "charts,values"})
 		}
 	}
 	return nil

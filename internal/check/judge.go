@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/thresholds"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // Levels of detail: how often -v was given.
@@ -24,26 +24,27 @@ const (
 // Options say how readings are judged.
 type Options struct {
 	Warn, Crit thresholds.Rules
-	Reasons    bool // show the metrics of deferral reasons, thresholds or not
+	Filter     queue.Filter // of the command line, which is shown as it was typed
+	Reasons    bool         // show the metrics of deferral reasons even without thresholds
 	Detail     int
-	// Named makes the name of the instance a part of labels, as with several
-	// instances, even where there is only one.
-	Named bool
+	// LabelInstances puts the instance's name into the labels of a single instance,
+	// too.
+	LabelInstances bool
 }
 
-// askFor reports whether a metric that is shown on demand is to be shown.
+// askFor reports whether an on-demand metric is shown.
 func (o Options) askFor(m queue.Metric) bool {
-	return o.Reasons && m.By == queue.ByReason || o.Warn.Name(m) || o.Crit.Name(m)
+	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m)
 }
 
 // Judge compares the readings of one or more instances with the rules.
 func Judge(readings []queue.Reading, o Options) Result {
-	named := o.Named || len(readings) > 1
+	labelled := o.LabelInstances || len(readings) > 1
 	var result Result
 	verdicts := make([]verdict, len(readings))
 	for i, reading := range readings {
 		v := judgeOne(reading, o)
-		if named {
+		if labelled {
 			prefix := reading.Instance.Label() + "_"
 			for j := range v.perf {
 				v.perf[j].Label = prefix + v.perf[j].Label
@@ -53,26 +54,26 @@ func Judge(readings []queue.Reading, o Options) Result {
 		result.State = Worst(result.State, v.state)
 		result.Perf = append(result.Perf, v.perf...)
 	}
-	if err := namesakes(readings, verdicts); err != nil {
-		return Failed(err)
+	if err := checkLabels(readings, verdicts); err != nil {
+		return Failed(queue.Safe(err.Error()))
 	}
-	result.Lines = []string{line1(readings, verdicts, result.State, named)}
+	result.Lines = []queue.Text{line1(readings, verdicts, result.State, labelled)}
 	for _, reading := range readings {
-		result.Lines = append(result.Lines, detailLines(reading, named, o.Detail)...)
+		result.Lines = append(result.Lines, detailLines(reading, labelled, o.Detail)...)
 	}
 	return result
 }
 
-// namesakes returns an error if two instances have the same label in performance
-// data: mx-hold and its emails, mx and its mail on hold.
-func namesakes(readings []queue.Reading, verdicts []verdict) error {
+// checkLabels returns an error if two instances have the same label in their
+// performance data, as mx-hold with its emails and mx with its mail on hold do.
+func checkLabels(readings []queue.Reading, verdicts []verdict) error {
 	owner := map[string]string{}
 	for i, v := range verdicts {
 		name := readings[i].Instance.Name
 		for _, p := range v.perf {
-			if other, met := owner[p.Label]; met {
-				return fmt.Errorf("the instances %s and %s would both have %s in their performance data; check them apart, or change multi_instance_name of one",
-					other, name, p.Label)
+			if other, taken := owner[p.Label]; taken {
+				return fmt.Errorf("the instances %s and %s would both have %s in their performance data; "+
+					"check them separately, or change multi_instance_name of one", other, name, p.Label)
 			}
 			owner[p.Label] = name
 		}
@@ -81,97 +82,133 @@ func namesakes(readings []queue.Reading, verdicts []verdict) error {
 }
 
 // line1 says what made the state: the one instance, or each that is in it.
-func line1(readings []queue.Reading, verdicts []verdict, state State, named bool) string {
-	if !named {
+func line1(readings []queue.Reading, verdicts []verdict, state State, labelled bool) queue.Text {
+	if !labelled {
 		return verdicts[0].text
 	}
-	var texts []string
-	better, unknown := 0, 0
+	var text queue.Text
+	var better, unknown int64
 	for i, v := range verdicts {
 		switch v.state {
 		case state:
-			texts = append(texts, readings[i].Instance.Name+": "+v.text)
+			if text != "" {
+				text += "; "
+			}
+			text += queue.Safe(readings[i].Instance.Name) + ": " + v.text
 		case Unknown:
 			unknown++
 		default:
 			better++
 		}
 	}
-	text := strings.Join(texts, "; ")
-	switch unknown {
-	case 0:
-	case 1:
-		text += "; 1 other instance is unknown, -v says why"
-	default:
-		text += fmt.Sprintf("; %d other instances are unknown, -v says why", unknown)
+	return text + others(unknown, "unknown, -v says why") + others(better, "better")
+}
+
+// others says in what state a number of other instances is.
+func others(n int64, state queue.Text) queue.Text {
+	if n == 0 {
+		return ""
 	}
-	switch better {
-	case 0:
-	case 1:
-		text += "; 1 other instance is better"
-	default:
-		text += fmt.Sprintf("; %d other instances are better", better)
+	verb := queue.Text(" are ")
+	if n == 1 {
+		verb = " is "
 	}
-	return text
+	return "; " + queue.Text(units.Plural(n, "other instance")) + verb + state
 }
 
 // verdict is the judgement of one instance.
 type verdict struct {
 	state State
-	text  string
+	text  queue.Text
 	perf  []Perf
 }
 
 func judgeOne(r queue.Reading, o Options) verdict {
 	switch {
 	case r.Summary == nil:
-		return verdict{state: Unknown, text: r.Err.Error()}
+		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
 	case r.Summary.Down != "":
-		return verdict{state: Critical, text: downText(r)}
+		return verdict{state: Critical, text: downText(r, o)}
 	case r.Err == nil:
 		return judgeComplete(r.Summary, o)
 	case errors.Is(r.Err, context.DeadlineExceeded):
 		return judgeLowerBound(r, o)
 	case r.Summary.Total.Messages > r.Summary.Unreadable:
-		text := fmt.Sprintf("%v; at least %s", r.Err, describe(emails(), r.Summary.Total.Messages))
+		text := queue.Safe(r.Err.Error()) + "; at least " + describe(emails, r.Summary.Total.Messages)
 		return verdict{state: Unknown, text: text}
 	default:
-		return verdict{state: Unknown, text: r.Err.Error()}
+		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
 	}
 }
 
-// judgeComplete applies the rules to a complete reading of a running system.
+// judgement is what the rules say about one metric.
+type judgement struct {
+	metric         queue.Metric
+	value          int64
+	known          bool
+	warn, crit     thresholds.Range
+	warned, crited bool // whether there is such a range
+	state          State
+}
+
+// judgeMetrics applies the rules to every metric. breaks reports whether a value
+// breaks a range.
+func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int64) bool) []judgement {
+	var list []judgement
+	for _, m := range queue.Select(s.Filter, o.askFor) {
+		j := judgement{metric: m}
+		j.value, j.known = m.Value(s)
+		j.warn, j.warned = o.Warn.For(m.Name)
+		j.crit, j.crited = o.Crit.For(m.Name)
+		switch {
+		case !j.known && (j.warned || j.crited):
+			j.state = Unknown
+		case !j.known:
+		case j.crited && breaks(j.crit, j.value):
+			j.state = Critical
+		case j.warned && breaks(j.warn, j.value):
+			j.state = Warning
+		}
+		list = append(list, j)
+	}
+	return list
+}
+
+func (j judgement) finding() finding {
+	switch j.state {
+	case Critical:
+		return finding{Critical, breach(j.metric, j.value, j.crit)}
+	case Warning:
+		return finding{Warning, breach(j.metric, j.value, j.warn)}
+	case Unknown:
+		return finding{Unknown, "this source does not know " + queue.Text(j.metric.Name) + whoKnows(j.metric)}
+	default:
+		return finding{OK, describe(j.metric, j.value)}
+	}
+}
+
+func (j judgement) perf() Perf {
+	p := Perf{Label: j.metric.Name, Value: j.value, Unit: j.metric.Unit}
+	if j.warned {
+		p.Warn = j.warn.String()
+	}
+	if j.crited {
+		p.Crit = j.crit.String()
+	}
+	return p
+}
+
+// judgeComplete judges a complete reading of a running system.
 func judgeComplete(s *queue.Summary, o Options) verdict {
 	var v verdict
 	// A snapshot may have been written of some queues only.
 	findings := unanswerable(s, o.Warn, o.Crit)
-	for _, m := range queue.Select(s.Filter, o.askFor) {
-		warnRange, warned := o.Warn.For(m.Name)
-		critRange, crited := o.Crit.For(m.Name)
-		value, known := m.Value(s)
-		if !known {
-			if warned || crited {
-				findings = append(findings, finding{Unknown, m.Name + " is not known from this source" + whoKnows(m)})
-			}
-			continue
+	for _, j := range judgeMetrics(s, o, thresholds.Range.Alerts) {
+		if j.known {
+			v.perf = append(v.perf, j.perf())
 		}
-		p := Perf{Label: m.Name, Value: value, Unit: m.Unit}
-		f := finding{OK, describe(m, value)}
-		if warned {
-			p.Warn = warnRange.String()
-			if warnRange.Alerts(value) {
-				f = finding{Warning, breach(m, value, warnRange)}
-			}
-		}
-		if crited {
-			p.Crit = critRange.String()
-			if critRange.Alerts(value) {
-				f = finding{Critical, breach(m, value, critRange)}
-			}
-		}
-		v.perf = append(v.perf, p)
-		if f.state != OK || isHeadline(m, s) {
-			findings = append(findings, f)
+		if j.state != OK || j.known && isHeadline(j.metric, s) {
+			findings = append(findings, j.finding())
 		}
 	}
 	v.state, v.text = sumUp(findings)
@@ -181,59 +218,44 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	if s.Total.Messages == 0 && v.state == OK {
 		v.text = emptyText(s)
 	}
-	v.text += circumstances(s)
+	v.text += circumstances(s, o)
 	return v
 }
 
-// unanswerable returns a finding for each level that has a range for what was
-// not looked at.
+// unanswerable returns a finding for each level with a range for something that
+// the filter leaves out.
 func unanswerable(s *queue.Summary, levels ...thresholds.Rules) (findings []finding) {
 	for _, rules := range levels {
 		if err := rules.CheckFilter(s.Filter); err != nil {
-			findings = append(findings, finding{Unknown, err.Error()})
+			findings = append(findings, finding{Unknown, queue.Safe(err.Error())})
 		}
 	}
 	return findings
 }
 
-// wayOut is for those whose queue is too long for an answer in time.
+// wayOut is for a queue that is too long for an answer in time.
 const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"
 
-// judgeLowerBound judges a reading that was stopped at the deadline. Every
-// number is a lower bound: a range is broken only if that number and every
-// larger one breaks it, and no critical range may be left open before a
-// WARNING is certain.
+// judgeLowerBound judges a reading that was stopped at the deadline. Every number
+// is a lower bound: it breaks a range only if every larger number does, too, and a
+// WARNING is certain only if no critical range is left open.
 func judgeLowerBound(r queue.Reading, o Options) verdict {
 	s := r.Summary
-	stopped := fmt.Sprintf("listing stopped after %s", roundedSeconds(r.Took))
+	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(100 * time.Millisecond).Seconds()))
+	stopped := "listing stopped after " + took
 	switch {
 	case s.Visited == 0:
-		return verdict{state: Unknown, text: fmt.Sprintf("no answer from %s within %s%s", s.Source, roundedSeconds(r.Took), wayOut)}
+		return verdict{state: Unknown, text: "no answer from " + queue.Safe(s.Source) + " within " + took + wayOut}
 	case s.Total.Messages == 0:
-		text := fmt.Sprintf("none of the first %d emails is among those that count, %s%s%s", s.Visited, stopped, wayOut, circumstances(s))
-		return verdict{state: Unknown, text: text}
+		text := queue.Text(fmt.Sprintf("none of the first %d emails match, ", s.Visited))
+		return verdict{state: Unknown, text: text + stopped + wayOut + circumstances(s, o)}
 	}
 	var findings []finding
 	criticalOpen := false
-	for _, m := range queue.Select(s.Filter, o.askFor) {
-		warnRange, warned := o.Warn.For(m.Name)
-		critRange, crited := o.Crit.For(m.Name)
-		value, known := m.Value(s)
-		if !known {
-			criticalOpen = criticalOpen || crited
-			continue
-		}
-		f := finding{OK, describe(m, value)}
-		if warned && warnRange.AlertsFrom(value) {
-			f = finding{Warning, breach(m, value, warnRange)}
-		}
-		if crited && critRange.AlertsFrom(value) {
-			f = finding{Critical, breach(m, value, critRange)}
-		} else if crited {
-			criticalOpen = criticalOpen || critRange.MayAlertFrom(value)
-		}
-		if f.state != OK || isHeadline(m, s) {
-			findings = append(findings, f)
+	for _, j := range judgeMetrics(s, o, thresholds.Range.AlertsFrom) {
+		criticalOpen = criticalOpen || j.crited && j.state != Critical && (!j.known || j.crit.MayAlertFrom(j.value))
+		if j.known && (j.state != OK || isHeadline(j.metric, s)) {
+			findings = append(findings, j.finding())
 		}
 	}
 	state, text := sumUp(findings)
@@ -242,81 +264,82 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 		state = Unknown
 		text += wayOut
 	}
-	return verdict{state: state, text: text + circumstances(s)}
+	return verdict{state: state, text: text + circumstances(s, o)}
 }
 
-// downText says that the mail system is down, and what waits for it where that
-// could be read.
-func downText(r queue.Reading) string {
-	const down, remedy = "mail system is down", "; start it: "
+// downText says that the mail system is down, and what is waiting, if that could
+// be read.
+func downText(r queue.Reading, o Options) queue.Text {
+	const down = "mail system is down"
 	s := r.Summary
-	start := remedy + r.Instance.StartCommand()
-	switch {
-	case r.Err != nil && s.Total.Messages == 0:
-		if text, _, _ := strings.Cut(r.Err.Error(), remedy); strings.HasPrefix(text, down) {
-			return text + start
+	start := "; start it: " + queue.Safe(r.Instance.StartCommand())
+	if s.Total.Messages == 0 {
+		said, isDown := errors.AsType[*queue.DownError](r.Err)
+		switch {
+		case isDown:
+			return queue.Safe((&queue.DownError{Reason: said.Reason, Instance: r.Instance}).Error())
+		case r.Err != nil:
+			return down + ", and the queue could not be read (" + queue.Safe(r.Err.Error()) + ")" + start
 		}
-		return fmt.Sprintf("%s, and the queue could not be read (%v)%s", down, r.Err, start)
-	case s.Total.Messages == 0:
-		return down + ", " + emptyText(s) + circumstances(s) + start
+		return down + ", " + emptyText(s) + circumstances(s, o) + start
 	}
 	var waiting []string
 	for _, m := range queue.Select(s.Filter, func(queue.Metric) bool { return false }) {
 		if value, known := m.Value(s); known && isHeadline(m, s) {
-			waiting = append(waiting, describe(m, value))
+			waiting = append(waiting, string(describe(m, value)))
 		}
 	}
 	waiting[0] += " waiting"
 	if r.Err != nil {
 		waiting[0] = "at least " + waiting[0]
 	}
-	return down + ", " + strings.Join(waiting, ", ") + circumstances(s) + start
+	return down + ", " + queue.Text(strings.Join(waiting, ", ")) + circumstances(s, o) + start
 }
 
-// emptyText says that there is no mail. That what a filter lets through is
-// nothing does not make the queue empty.
-func emptyText(s *queue.Summary) string {
+// emptyText says that there is no mail. A queue of which the filter admits nothing
+// need not be empty.
+func emptyText(s *queue.Summary) queue.Text {
 	if s.Filter.IsZero() {
 		return "queue is empty"
 	}
 	return "no emails"
 }
 
-// circumstances are what must be known to understand the numbers.
-func circumstances(s *queue.Summary) string {
-	var text string
-	switch {
-	case s.Unreadable == 1:
-		text += ", 1 line unreadable"
-	case s.Unreadable > 1:
-		text += fmt.Sprintf(", %d lines unreadable", s.Unreadable)
+// circumstances are what one must know to understand the numbers.
+func circumstances(s *queue.Summary, o Options) queue.Text {
+	var text queue.Text
+	if s.Unreadable > 0 {
+		text = ", " + queue.Text(units.Plural(s.Unreadable, "line")) + " unreadable"
 	}
-	if filter := s.Filter.String(); filter != "" {
-		text += " (" + filter + ")"
+	switch filter := s.Filter.String(); {
+	case filter == "":
+		return text
+	case o.Filter.IsZero(): // a snapshot's, from another host perhaps
+		return text + " (" + queue.Safe(filter) + ")"
+	default:
+		return text + " (" + queue.Typed(filter) + ")"
 	}
-	return text
 }
 
 // finding is what one metric contributes to line 1.
 type finding struct {
 	state State
-	text  string
+	text  queue.Text
 }
 
 // sumUp returns the worst state and the texts, the most important first.
-func sumUp(findings []finding) (State, string) {
+func sumUp(findings []finding) (State, queue.Text) {
 	slices.SortStableFunc(findings, func(a, b finding) int {
 		return cmp.Compare(b.state.severity(), a.state.severity())
 	})
 	state := OK
-	texts := make([]string, len(findings))
+	var text queue.Text
 	for i, f := range findings {
 		state = Worst(state, f.state)
-		texts[i] = f.text
+		if i > 0 {
+			text += ", "
+		}
+		text += f.text
 	}
-	return state, strings.Join(texts, ", ")
-}
-
-func roundedSeconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
+	return state, text
 }

@@ -12,50 +12,53 @@ import (
 	"github.com/atc0005/go-nagios"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // Result is the answer to the monitoring system.
 type Result struct {
 	State State
-	Lines []string // Lines[0] is line 1 without its state and performance data
+	Lines []queue.Text // Lines[0] is line 1 without its state and performance data
 	Perf  []Perf
 }
 
-// Perf is one item of performance data. Warn and Crit are ranges in canonical
-// form and in the value's unit, or empty.
+// Perf is one item of performance data. Warn and Crit are ranges in canonical form
+// and in the value's unit, or empty.
 type Perf struct {
 	Label      string
 	Value      int64
-	Unit       queue.Unit
+	Unit       units.Unit
 	Warn, Crit string
 }
 
-// serviceName is what line 1 begins with.
+// serviceName is the first word of line 1.
 const serviceName = "POSTFIX_QUEUE"
 
-// Limits of the text, in bytes: what Nagios and NRPE are sure to pass on.
+// Limits of the text, in bytes: what Nagios and NRPE certainly pass on.
 // Performance data does not count: it is never cut.
 const (
 	maxText       = 1 << 10
 	maxDetailText = 4 << 10
 )
 
-// Failed returns the answer for a check that could not be made: UNKNOWN, with
-// the reason.
-func Failed(err error) Result {
-	return Result{State: Unknown, Lines: []string{err.Error()}}
+// Failed returns the answer for a check that could not be made: UNKNOWN, with the
+// reason.
+func Failed(reason queue.Text) Result {
+	return Result{State: Unknown, Lines: []queue.Text{reason}}
 }
 
-// Write writes the answer as a plugin does: line 1 with all performance data,
-// then the other lines. It returns the plugin's exit code.
+// Write writes the answer as a plugin does: line 1 with all performance data, then
+// the other lines. It returns the plugin's exit code.
+//
+// go-nagios has the exit codes, the labels of states and the validation of
+// performance data. Of its Plugin only the life cycle is used: it would put
+// performance data behind all text, where a limit would cut it off.
 func (r Result) Write(w io.Writer) (exitCode int) {
 	text, err := r.text()
 	if err != nil {
-		r = Failed(err)
+		r = Failed(queue.Safe(err.Error()))
 		text, _ = r.text()
 	}
-	// The library adds nothing but the life cycle here: its own place for
-	// performance data is behind all text, where a limit would cut it off.
 	var output bytes.Buffer
 	plugin := nagios.Plugin{ExitStatusCode: int(r.State), ServiceOutput: text}
 	plugin.SetOutputTarget(&output)
@@ -68,13 +71,13 @@ func (r Result) Write(w io.Writer) (exitCode int) {
 	return plugin.ExitStatusCode
 }
 
-// text returns all lines, safe and within the limits.
+// text returns all lines within the limits.
 func (r Result) text() (string, error) {
 	limit := maxText
 	if len(r.Lines) > 1 {
 		limit = maxDetailText
 	}
-	line1 := shorten(queue.Safe(fmt.Sprintf("%s %s - %s", serviceName, r.State, r.Lines[0])), maxText)
+	line1 := withoutPerf(shorten(serviceName+" "+queue.Text(r.State.String())+" - "+r.Lines[0], maxText))
 	limit -= len(line1)
 	perf, err := perfdata(r.Perf)
 	if err != nil {
@@ -84,8 +87,8 @@ func (r Result) text() (string, error) {
 		line1 += " | " + perf
 	}
 	lines := []string{line1}
-	for _, line := range r.Lines[1:] {
-		line = strings.TrimRight(queue.Safe(line), " ")
+	for _, text := range r.Lines[1:] {
+		line := strings.TrimRight(withoutPerf(text), " ")
 		if limit -= 1 + len(line); limit < 0 {
 			break
 		}
@@ -94,8 +97,14 @@ func (r Result) text() (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// shorten cuts a line that is too long even alone.
-func shorten(line string, limit int) string {
+// withoutPerf returns text in which nothing looks like performance data: that
+// begins at the first |, even one that the administrator has typed.
+func withoutPerf(text queue.Text) string {
+	return strings.ReplaceAll(string(text), "|", "?")
+}
+
+// shorten cuts a line that is too long by itself.
+func shorten(line queue.Text, limit int) queue.Text {
 	const mark = "..."
 	if len(line) <= limit {
 		return line

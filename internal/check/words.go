@@ -1,17 +1,14 @@
 package check
 
 import (
-	"fmt"
 	"math"
-	"strconv"
-	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/thresholds"
 )
 
-// isHeadline reports whether a metric of the summary stands in line 1 whether or
-// not it alerts.
+// isHeadline reports whether a metric of the summary is part of line 1 even if it
+// does not alert.
 func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	switch m.Name {
 	case "emails", "size":
@@ -22,130 +19,80 @@ func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	return false
 }
 
-// allHeld reports whether there is mail, and all of it is on hold: it has no age
-// that anybody waits for.
+// allHeld reports whether there is mail, and all of it is on hold: nobody waits
+// for it, so its age does not matter.
 func allHeld(s *queue.Summary) bool {
 	held := s.Queues[queue.Hold]
 	return held != nil && held.Messages > 0 && held.Messages == s.Total.Messages
 }
 
-// whoKnows says which source knows a metric that another does not.
-func whoKnows(m queue.Metric) string {
+// whoKnows says which source knows a metric that another one does not.
+func whoKnows(m queue.Metric) queue.Text {
 	switch {
 	case m.Family == queue.FamilyCorrupt:
-		return " (the source spool alone sees these files: run this as root or the mail owner)"
-	case m.By == queue.ByReason:
+		return " (only the source spool sees these files: run this as root or the mail owner)"
+	case m.Dimension == queue.ByReason:
 		return ""
 	}
-	return " (a text listing does not tell: use the output of postqueue -j)"
+	return " (a text listing does not say: use the output of postqueue -j)"
 }
 
-func emails() queue.Metric {
-	m, _ := queue.Lookup("emails")
-	return m
-}
+var emails, _ = queue.Lookup(thresholds.DefaultMetric)
 
 // describe returns a metric and its value in words.
-func describe(m queue.Metric, value int64) string {
-	return phrase(m, readable(m.Unit, value), value)
+func describe(m queue.Metric, value int64) queue.Text {
+	return phrase(m, m.Unit.Format(value), value)
 }
 
-func phrase(m queue.Metric, number string, value int64) string {
+func phrase(m queue.Metric, number string, value int64) queue.Text {
+	text := number + " " + m.Name
 	switch {
-	case m.Family == queue.FamilyEmails && m.By == "" && value == 1:
-		return number + " email"
-	case m.Family == queue.FamilyEmails && m.By == "":
-		return number + " emails"
-	case m.Family == queue.FamilyEmails && m.By == queue.ByReason:
-		return number + " deferred: " + queue.Category(m.Of).Title()
-	case m.Family == queue.FamilyEmails:
-		return number + " " + m.Of
-	case m.Family == queue.FamilySize && m.By == "":
-		return number
+	case m.Family == queue.FamilyEmails && m.Dimension == "" && value == 1:
+		text = number + " email"
+	case m.Family == queue.FamilyEmails && m.Dimension == queue.ByReason:
+		text = number + " deferred: " + queue.Category(m.Part).Title()
+	case m.Family == queue.FamilyEmails && m.Dimension == queue.ByQueue:
+		text = number + " " + m.Part
+	case m.Family == queue.FamilySize && m.Dimension == "":
+		text = number
 	case m.Family == queue.FamilySize:
-		return m.Of + " " + number
-	case m.Family == queue.FamilyAge && m.By == "":
-		return "oldest " + number
+		text = m.Part + " " + number
+	case m.Family == queue.FamilyAge && m.Dimension == "":
+		text = "oldest " + number
 	case m.Family == queue.FamilyAge:
-		return "oldest " + m.Of + " " + number
+		text = "oldest " + m.Part + " " + number
 	case m.Family == queue.FamilyForcedExpire:
-		return number + " force-expired"
-	case m.Family == queue.FamilyCorrupt:
-		return number + " corrupt"
-	default:
-		return number + " " + m.Name
+		text = number + " force-expired"
 	}
+	return queue.Text(text)
 }
 
-// breach returns a metric, its value and the range that it broke. Where
-// rounding would make the value look like a limit, both are given exactly.
-func breach(m queue.Metric, value int64, r thresholds.Range) string {
-	number, limit := readable(m.Unit, value), limitText
-	if number == limit(m.Unit, r.Start) || number == limit(m.Unit, r.End) {
-		number, limit = exact(m.Unit, float64(value)), exact
+// breach returns a metric, its value and the range that it broke. If rounding made
+// the value look like a limit, both are exact.
+func breach(m queue.Metric, value int64, r thresholds.Range) queue.Text {
+	number, limit := m.Unit.Format(value), m.Unit.FormatLimit
+	if number == limit(r.Start) || number == limit(r.End) {
+		number, limit = m.Unit.FormatExact(float64(value)), m.Unit.FormatExact
 	}
-	return fmt.Sprintf("%s (%s)", phrase(m, number, value), side(m.Unit, value, r, limit))
+	return phrase(m, number, value) + " (" + queue.Text(side(float64(value), r, limit)) + ")"
 }
 
 // side says on which side of the range the value is.
-func side(unit queue.Unit, value int64, r thresholds.Range, limit func(queue.Unit, float64) string) string {
+func side(value float64, r thresholds.Range, limit func(float64) string) string {
 	switch {
-	case !r.Inside && float64(value) > r.End:
-		return "above " + limit(unit, r.End)
+	case !r.Inside && value > r.End:
+		return "above " + limit(r.End)
 	case !r.Inside:
-		return "below " + limit(unit, r.Start)
+		return "below " + limit(r.Start)
 	case math.IsInf(r.Start, -1) && math.IsInf(r.End, 1):
 		return "any value alerts"
 	case math.IsInf(r.End, 1):
-		return limit(unit, r.Start) + " or more"
+		return limit(r.Start) + " or more"
 	case math.IsInf(r.Start, -1):
-		return limit(unit, r.End) + " or less"
+		return limit(r.End) + " or less"
 	case r.Start == r.End:
-		return "exactly " + limit(unit, r.End)
+		return "exactly " + limit(r.End)
 	default:
-		return "within " + limit(unit, r.Start) + " to " + limit(unit, r.End)
+		return "within " + limit(r.Start) + " to " + limit(r.End)
 	}
-}
-
-// readable writes a value for people, rounded down.
-func readable(unit queue.Unit, value int64) string {
-	switch unit {
-	case queue.Bytes:
-		return thresholds.FormatSize(value)
-	case queue.Seconds:
-		return thresholds.FormatDuration(time.Duration(value) * time.Second)
-	default:
-		return strconv.FormatInt(value, 10)
-	}
-}
-
-// limitText writes a limit in the largest unit in which it is a whole number:
-// nothing is rounded, and often it is what was typed.
-func limitText(unit queue.Unit, limit float64) string {
-	type scale struct {
-		suffix string
-		size   float64
-	}
-	var scales []scale
-	switch unit {
-	case queue.Bytes:
-		scales = []scale{{" GiB", 1 << 30}, {" MiB", 1 << 20}, {" KiB", 1 << 10}}
-	case queue.Seconds:
-		scales = []scale{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
-	}
-	for _, s := range scales {
-		if n := limit / s.size; n != 0 && n == math.Trunc(n) && !math.IsInf(n, 0) {
-			return strconv.FormatFloat(n, 'f', -1, 64) + s.suffix
-		}
-	}
-	return exact(unit, limit)
-}
-
-// exact writes a number in the metric's own unit with nothing rounded away.
-func exact(unit queue.Unit, number float64) string {
-	text := strconv.FormatFloat(number, 'f', -1, 64)
-	if unit != queue.Count {
-		text += " " + string(unit)
-	}
-	return text
 }

@@ -6,9 +6,59 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/alexflint/go-arg"
+
+	"example.org/postfix-queue-monitor/internal/suggest"
 )
 
-// Option is one command line option, as the arg tag of its field says.
+// ErrHelp and ErrVersion report -h and -V.
+var (
+	ErrHelp    = errors.New("help was asked for")
+	ErrVersion = errors.New("the version was asked for")
+)
+
+// Parse reads the arguments into options: a pointer to a struct with arg tags, in
+// which common is embedded. The error is ErrHelp or ErrVersion, or says what is
+// wrong with the arguments.
+//
+// go-arg declares the options and assigns their values. It does not read the
+// command line as typed: it would guess at a forgotten value, take the last of two
+// values, and accept arguments that belong to no option.
+func Parse(args []string, options any, common *Common) error {
+	normal, err := normalize(args, Options(options))
+	if err != nil {
+		return err
+	}
+	parser, err := arg.NewParser(arg.Config{Program: "program", IgnoreEnv: true, IgnoreDefault: true}, options)
+	if err != nil {
+		return err
+	}
+	texts := make([]string, len(normal))
+	for i, a := range normal {
+		texts[i] = a.String()
+	}
+	if err := parser.Parse(texts); err != nil {
+		return explain(err, normal)
+	}
+	if common.Version {
+		return ErrVersion
+	}
+	return common.check()
+}
+
+// explain names the option as it was typed in go-arg's error about its value.
+func explain(err error, normal []argument) error {
+	text := strings.TrimPrefix(err.Error(), "error processing ")
+	for _, a := range normal {
+		if reason, ok := strings.CutPrefix(text, a.String()+": "); ok {
+			return fmt.Errorf("%s: %s", a.typed, reason)
+		}
+	}
+	return errors.New(text)
+}
+
+// Option is a command line option, as the arg tag of its field declares it.
 type Option struct {
 	Short      string // one letter, or empty
 	Long       string
@@ -52,21 +102,28 @@ func fieldOptions(t reflect.Type) []Option {
 	return list
 }
 
-var errHelpAsked = errors.New("help was asked for")
+// argument is an option with its value, "true" if it takes none.
+type argument struct {
+	Option
+	value string
+	typed string // the option as it was typed: -w
+}
 
-// normalize rewrites arguments as people type them (-w10, -w -10:10, -vv,
-// --warning 10) to the one form --option=value, and refuses what would
-// otherwise be lost or guessed: a forgotten or empty value, a repeated option
-// that can have one value only, an argument that belongs to no option. The
-// error is errHelpAsked, wrapped, if one of the arguments is -h or --help.
-func normalize(args []string, options []Option) ([]string, error) {
+// String returns the one form in which go-arg gets it.
+func (a argument) String() string { return a.Name() + "=" + a.value }
+
+// normalize reads arguments as people type them (-w10, -w -10:10, -vv, --warning
+// 10) and refuses what would otherwise be lost or guessed: a forgotten or empty
+// value, a repeated option with a single value, an argument that belongs to no
+// option. The error is ErrHelp if one of the arguments is -h or --help.
+func normalize(args []string, options []Option) ([]argument, error) {
 	n := normalizer{options: options, given: map[string]bool{}}
 	var err error
 	for len(args) > 0 && err == nil {
 		args, err = n.next(args)
 	}
 	if n.help || (err != nil && slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "--help" })) {
-		return nil, errHelpAsked
+		return nil, ErrHelp
 	}
 	return n.normal, err
 }
@@ -74,18 +131,18 @@ func normalize(args []string, options []Option) ([]string, error) {
 type normalizer struct {
 	options []Option
 	given   map[string]bool
-	normal  []string
+	normal  []argument
 	help    bool
 }
 
-// next handles the first argument, and its value, and returns the rest.
+// next takes the first argument, and its value, and returns the rest.
 func (n *normalizer) next(args []string) (rest []string, err error) {
 	arg, rest := args[0], args[1:]
 	switch {
 	case arg == "--" && len(rest) == 0:
 		return rest, nil
 	case arg == "--":
-		return rest, fmt.Errorf("unexpected argument %s: everything is said with options", rest[0])
+		return rest, unexpected(rest[0])
 	case strings.HasPrefix(arg, "--"):
 		return n.long(arg, rest)
 	case strings.HasPrefix(arg, "-") && arg != "-":
@@ -93,27 +150,32 @@ func (n *normalizer) next(args []string) (rest []string, err error) {
 	case arg == "":
 		return rest, errors.New("unexpected empty argument; is a macro or variable empty?")
 	default:
-		return rest, fmt.Errorf("unexpected argument %s: everything is said with options", arg)
+		return rest, unexpected(arg)
 	}
+}
+
+func unexpected(arg string) error {
+	return fmt.Errorf(`unexpected argument "%s": all arguments are options; --help shows them`, arg)
 }
 
 func (n *normalizer) long(arg string, rest []string) ([]string, error) {
 	name, value, attached := strings.Cut(arg[2:], "=")
 	o, ok := n.find(func(o Option) bool { return o.Long == name })
+	typed := "--" + name
 	switch {
 	case !ok:
-		return rest, n.unknown("--"+name, name)
+		return rest, n.unknown(typed, name)
 	case !o.TakesValue && attached:
 		return rest, fmt.Errorf("--%s takes no value", name)
 	case attached:
-		return rest, n.add(o, arg, value)
+		return rest, n.add(o, typed, value)
 	default:
-		return n.separate(o, arg, rest)
+		return n.separate(o, typed, rest)
 	}
 }
 
-// shorts handles a cluster of one-letter options. The first that takes a value
-// has the rest of the cluster for it.
+// shorts takes a cluster of one-letter options. The first that takes a value takes
+// the rest of the cluster.
 func (n *normalizer) shorts(arg string, rest []string) ([]string, error) {
 	if name, _, _ := strings.Cut(arg[1:], "="); len(name) > 1 {
 		if o, ok := n.find(func(o Option) bool { return o.Long == name }); ok {
@@ -125,46 +187,45 @@ func (n *normalizer) shorts(arg string, rest []string) ([]string, error) {
 		if !ok {
 			return rest, n.unknown("-"+string(letter), "")
 		}
-		short := "-" + o.Short
+		typed := "-" + o.Short
 		if !o.TakesValue {
-			if err := n.add(o, short, ""); err != nil {
+			if err := n.add(o, typed, ""); err != nil {
 				return rest, err
 			}
 			continue
 		}
 		if value := arg[1+i+1:]; value != "" {
-			return rest, n.add(o, short, strings.TrimPrefix(value, "="))
+			return rest, n.add(o, typed, strings.TrimPrefix(value, "="))
 		}
-		return n.separate(o, short, rest)
+		return n.separate(o, typed, rest)
 	}
 	return rest, nil
 }
 
-// separate handles an option whose value, if it takes one, is the next
-// argument.
-func (n *normalizer) separate(o Option, written string, rest []string) ([]string, error) {
+// separate takes an option whose value, if it takes one, is the next argument.
+func (n *normalizer) separate(o Option, typed string, rest []string) ([]string, error) {
 	switch {
 	case !o.TakesValue:
-		return rest, n.add(o, written, "")
+		return rest, n.add(o, typed, "")
 	case len(rest) == 0:
-		return rest, fmt.Errorf("%s lacks its value", written)
+		return rest, fmt.Errorf("%s needs a value", typed)
 	case looksLikeOption(rest[0]):
-		return rest, fmt.Errorf("%s lacks its value: %s is an option; a value that begins with a dash is written %s=VALUE",
-			written, rest[0], o.Name())
+		return rest, fmt.Errorf("%s needs a value, and %s is an option; write a value that begins with a dash as %s=VALUE",
+			typed, rest[0], o.Name())
 	}
-	return rest[1:], n.add(o, written, rest[0])
+	return rest[1:], n.add(o, typed, rest[0])
 }
 
-// looksLikeOption tells an option from a value: from standard input's name -
+// looksLikeOption tells an option from a value: from -, which is standard input,
 // and from a negative number such as -10:10.
 func looksLikeOption(arg string) bool {
 	return len(arg) > 1 && arg[0] == '-' && !strings.ContainsRune("0123456789.", rune(arg[1]))
 }
 
-func (n *normalizer) add(o Option, written, value string) error {
+func (n *normalizer) add(o Option, typed, value string) error {
 	switch {
 	case o.TakesValue && value == "":
-		return fmt.Errorf("the value of %s is empty; is a macro or variable empty?", strings.TrimSuffix(written, "="))
+		return fmt.Errorf("the value of %s is empty; is a macro or variable empty?", typed)
 	case n.given[o.Long] && !o.Repeatable:
 		return fmt.Errorf("%s is given twice", o.Name())
 	}
@@ -173,7 +234,7 @@ func (n *normalizer) add(o Option, written, value string) error {
 	if !o.TakesValue {
 		value = "true"
 	}
-	n.normal = append(n.normal, o.Name()+"="+value)
+	n.normal = append(n.normal, argument{o, value, typed})
 	return nil
 }
 
@@ -185,13 +246,17 @@ func (n *normalizer) find(match func(Option) bool) (Option, bool) {
 	return n.options[i], true
 }
 
-// unknown explains an unknown option, with the one that was meant if the name
-// is its beginning.
-func (n *normalizer) unknown(written, name string) error {
-	if name != "" {
-		if o, ok := n.find(func(o Option) bool { return strings.HasPrefix(o.Long, name) }); ok {
-			return fmt.Errorf("there is no option %s; did you mean %s?", written, o.Name())
+// unknown returns the error for an unknown option, with the one that was probably
+// meant.
+func (n *normalizer) unknown(typed, name string) error {
+	var names []string
+	for _, o := range n.options {
+		if !o.Hidden {
+			names = append(names, o.Long)
 		}
 	}
-	return fmt.Errorf("there is no option %s; --help shows all", written)
+	if meant, ok := suggest.Nearest(name, names); ok {
+		return fmt.Errorf("unknown option %s; did you mean --%s?", typed, meant)
+	}
+	return fmt.Errorf("unknown option %s; --help shows all", typed)
 }

@@ -5,20 +5,15 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/alexflint/go-arg"
-
 	"example.org/postfix-queue-monitor/internal/queue"
-	"example.org/postfix-queue-monitor/internal/thresholds"
-)
-
-// What was asked for instead of the program's work.
-var (
-	ErrHelp    = errors.New("help was asked for")
-	ErrVersion = errors.New("the version was asked for")
+	"example.org/postfix-queue-monitor/internal/source"
+	"example.org/postfix-queue-monitor/internal/suggest"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // Common are the options of both programs.
@@ -42,58 +37,31 @@ type Common struct {
 	Version      bool           `arg:"-V,--version"`
 }
 
-// Defaults returns the options as they are where nothing is said.
+// Defaults returns the default options.
 func Defaults() Common {
 	return Common{
-		Source:  "auto",
+		Source:  source.AutoName,
 		MaxAge:  Duration(5 * time.Minute),
 		Timeout: Duration(8 * time.Second),
 	}
 }
 
-// Parse reads the arguments into options, a pointer to a struct with arg tags
-// that has Common, as common, embedded. The error is ErrHelp or ErrVersion, or
-// says what is wrong with the arguments.
-func Parse(args []string, options any, common *Common) error {
-	normal, err := normalize(args, Options(options))
-	if errors.Is(err, errHelpAsked) {
-		return ErrHelp
-	}
-	if err != nil {
-		return err
-	}
-	parser, err := arg.NewParser(arg.Config{Program: "program", IgnoreEnv: true, IgnoreDefault: true}, options)
-	if err != nil {
-		return err
-	}
-	if err := parser.Parse(normal); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "error processing "))
-	}
-	if common.Version {
-		return ErrVersion
-	}
-	return common.check()
-}
-
-// Sources returns the names that --source takes.
-func Sources() []string { return []string{"auto", "postqueue", "showq", "spool"} }
-
 func (o *Common) check() error {
 	switch {
-	case !slices.Contains(Sources(), o.Source):
-		return fmt.Errorf("there is no source %s; there are %s", o.Source, strings.Join(Sources(), ", "))
-	case o.Input != "" && (o.Source != "auto" || o.QueueDir != "" || o.AllInstances || len(o.ConfigDirs) > 0):
-		return errors.New("--input goes without --config-dir, --all-instances, --source and --queue-directory: a file is read, or a queue")
+	case !slices.Contains(source.Names(), o.Source):
+		return fmt.Errorf("--source: %w", suggest.Unknown("source", o.Source, source.Names(), source.Names()))
+	case o.Input != "" && (o.Source != source.AutoName || o.QueueDir != "" || o.AllInstances || len(o.ConfigDirs) > 0):
+		return errors.New("--input excludes --config-dir, --all-instances, --source and --queue-directory: it reads a file instead of a queue")
 	case o.AllInstances && len(o.ConfigDirs) > 0:
 		return errors.New("--all-instances and --config-dir exclude each other")
 	case o.QueueDir != "" && (o.AllInstances || len(o.ConfigDirs) > 0):
-		return errors.New("--queue-directory goes without --config-dir and --all-instances: it is one queue, whatever Postfix says")
-	case o.QueueDir != "" && o.Source != "auto" && o.Source != "spool":
+		return errors.New("--queue-directory excludes --config-dir and --all-instances: it is one queue, whatever Postfix says")
+	case o.QueueDir != "" && o.Source != source.AutoName && o.Source != source.SpoolName:
 		return fmt.Errorf("--queue-directory is read by the source spool, not by %s", o.Source)
 	case o.QueueDir != "" && !strings.HasPrefix(o.QueueDir, "/"):
-		return fmt.Errorf("--queue-directory %s is not an absolute path", o.QueueDir)
+		return fmt.Errorf(`invalid --queue-directory "%s": want an absolute path`, o.QueueDir)
 	case o.Input == "" && o.AllowEmpty:
-		return errors.New("--allow-empty goes with --input")
+		return errors.New("--allow-empty needs --input")
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be more than 0 seconds")
 	}
@@ -101,7 +69,7 @@ func (o *Common) check() error {
 		return err
 	}
 	if o.CountReasons && !o.Filter().Covers(queue.Deferred) {
-		return errors.New("--by-reason counts deferred mail, and --queue leaves it out")
+		return errors.New("--by-reason counts deferred mail, but --queue leaves that out")
 	}
 	return nil
 }
@@ -117,6 +85,29 @@ func (o *Common) Filter() queue.Filter {
 	}
 }
 
+// Request returns what the options ask to read. needReasons and breakdown say what
+// the program needs beyond them.
+func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Request {
+	return source.Request{
+		ConfigDirs:   o.ConfigDirs,
+		AllInstances: o.AllInstances,
+		Source:       o.Source,
+		QueueDir:     o.QueueDir,
+		Input:        o.Input,
+		Stdin:        stdin,
+		MaxAge:       time.Duration(o.MaxAge),
+		AllowEmpty:   o.AllowEmpty,
+		Query: queue.Query{
+			Filter:    o.Filter(),
+			Reasons:   o.CountReasons || needReasons,
+			Breakdown: breakdown,
+		},
+	}
+}
+
+// SeveralInstances reports whether the options ask for more than one instance.
+func (o *Common) SeveralInstances() bool { return o.AllInstances || len(o.ConfigDirs) > 1 }
+
 // Count counts how often an option is given.
 type Count int
 
@@ -129,9 +120,9 @@ func (c *Count) UnmarshalText([]byte) error {
 // Duration is a time in seconds, or with one of the suffixes s, m, h, d, w.
 type Duration time.Duration
 
-// UnmarshalText reads a duration as thresholds.ParseDuration does.
+// UnmarshalText reads a duration as units.ParseDuration does.
 func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := thresholds.ParseDuration(string(text))
+	parsed, err := units.ParseDuration(string(text))
 	*d = Duration(parsed)
 	return err
 }
@@ -139,12 +130,12 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // Directories are the configuration directories of instances.
 type Directories []string
 
-// UnmarshalText adds a directory. It loses trailing slashes: Postfix compares
+// UnmarshalText adds a directory. It cuts off trailing slashes: Postfix compares
 // the name with those that main.cf lists, letter by letter.
 func (d *Directories) UnmarshalText(text []byte) error {
 	dir := string(text)
 	if !strings.HasPrefix(dir, "/") {
-		return fmt.Errorf("%s is not an absolute path", dir)
+		return fmt.Errorf(`invalid directory "%s": want an absolute path`, dir)
 	}
 	if dir = strings.TrimRight(dir, "/"); dir == "" {
 		dir = "/"
@@ -156,23 +147,26 @@ func (d *Directories) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Queues are lists of queues to look at, or, those that begin with !, to leave
-// out.
+// Queues are lists of queues that count or, with a leading !, that do not.
 type Queues []string
 
 // UnmarshalText adds a list.
 func (q *Queues) UnmarshalText(text []byte) error {
+	var known []string
+	for _, name := range queue.Names() {
+		known = append(known, string(name))
+	}
 	names, _ := strings.CutPrefix(string(text), "!")
 	for name := range strings.SplitSeq(names, ",") {
-		if !slices.Contains(queue.Names(), queue.Name(name)) {
-			return fmt.Errorf("there is no queue %s; there are %s", name, queue.Filter{Queues: queue.Names()}.List())
+		if !slices.Contains(known, name) {
+			return suggest.Unknown("queue", name, known, known)
 		}
 	}
 	*q = append(*q, string(text))
 	return nil
 }
 
-// names returns the queues to look at in alphabetical order, nil where all are.
+// names returns the queues that count in alphabetical order, nil if all do.
 func (q Queues) names() []queue.Name {
 	if len(q) == 0 {
 		return nil
@@ -185,18 +179,18 @@ func (q Queues) names() []queue.Name {
 			wanted = append(wanted, strings.Split(list, ",")...)
 		}
 	}
-	looked := []queue.Name{}
+	chosen := []queue.Name{}
 	for _, name := range queue.Names() {
 		if (wanted == nil || slices.Contains(wanted, string(name))) && !slices.Contains(unwanted, string(name)) {
-			looked = append(looked, name)
+			chosen = append(chosen, name)
 		}
 	}
-	return looked
+	return chosen
 }
 
 func (q Queues) check() error {
 	if names := q.names(); names != nil && len(names) == 0 {
-		return fmt.Errorf("--queue %s leaves no queue to look at", strings.Join(q, " --queue "))
+		return fmt.Errorf("--queue %s leaves no queue", strings.Join(q, " --queue "))
 	}
 	return nil
 }

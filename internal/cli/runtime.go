@@ -5,10 +5,12 @@ import (
 	"runtime/debug"
 )
 
-// LimitRuntime keeps the program small: one processor, and a heap of less than
-// a megabyte. A mail server in trouble needs the rest itself, and memory is the
-// same for a queue of any length. Reading is far faster than Postfix lists.
+// LimitRuntime keeps the program small: a mail server in trouble needs the rest
+// itself. Memory is the same for a queue of any length, and there are as many
+// processors as workers read a spool: these wait in the kernel, where each occupies
+// one.
 func LimitRuntime() {
-	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(25) // of the least heap, 4 MiB: a short listing is read without a collection
+	const processors = 4
+	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
+	debug.SetGCPercent(25) // of the smallest heap, 4 MiB: a short listing is read without a collection
 }

@@ -19,6 +19,8 @@ import (
 
 	"example.org/postfix-queue-monitor/internal/emit/emittest"
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/snapshot"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -59,7 +61,7 @@ func readings() []queue.Reading {
 			Summary: &queue.Summary{
 				Taken: now, AsOf: now, Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
 				Queues: map[queue.Name]*queue.Tally{queue.Active: {}, queue.Hold: unaged},
-				Facts:  queue.Facts{Blind: []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}, Timeless: true},
+				Facts:  queue.Facts{Indistinct: []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}, NoArrivalTimes: true},
 			},
 		},
 	}
@@ -82,10 +84,10 @@ func TestTagsAreReadBack(t *testing.T) {
 	} {
 		t.Run(tt.format+" "+string(tt.style), func(t *testing.T) {
 			o := options()
-			o.Named = false
+			o.LabelInstances = false
 			o.TagStyle = tt.style
 			o.Tags = []Tag{{"site", "a/b-c_d.e"}, {"dc", "1"}}
-			if err := CheckTags(tt.format, tt.style, o.Tags); err != nil {
+			if err := lookup(t, tt.format).CheckTags(tt.style, o.Tags); err != nil {
 				t.Fatal(err)
 			}
 			got := decode(t, tt.format, encode(t, tt.format, readings(), o))
@@ -113,46 +115,46 @@ func TestCheckTags(t *testing.T) {
 		{"label", "prometheus", TagsNone, []Tag{{"site", "a \"b\"\n\\ é"}}, ""},
 		{"line protocol", "influx", TagsNone, []Tag{{"site", "a, b=c\"é"}}, ""},
 		{"influx style", "statsd", TagsInflux, []Tag{{"time", "a"}, {"name", "b"}}, ""},
-		{"unknown style", "statsd", "otel", nil, "there is no style otel"},
-		{"datadog for graphite", "graphite", TagsDatadog, nil, "does not write tags so"},
-		{"style for prometheus", "prometheus", TagsInflux, nil, "does not write tags so"},
-		{"style for json", "json", TagsGraphite, nil, "does not write tags so"},
-		{"no style", "statsd", TagsNone, []Tag{{"a", "b"}}, "give it some with --tags datadog"},
-		{"no style for graphite", "graphite", TagsNone, []Tag{{"a", "b"}}, "give it some with --tags graphite"},
-		{"no room", "netdata", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
-		{"no room in json", "json", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
-		{"no room in value", "value", TagsNone, []Tag{{"a", "b"}}, "no room for tags"},
-		{"instance", "influx", TagsNone, []Tag{{"instance_name", "b"}}, "a meaning of its own"},
-		{"queue", "statsd", TagsDatadog, []Tag{{"queue", "b"}}, "a meaning of its own"},
-		{"reason", "prometheus", TagsNone, []Tag{{"reason", "b"}}, "a meaning of its own"},
-		{"bound", "prometheus", TagsNone, []Tag{{"le", "b"}}, "a meaning of its own"},
-		{"name in carbon", "graphite", TagsGraphite, []Tag{{"name", "b"}}, "a meaning of its own"},
-		{"time in line protocol", "influx", TagsNone, []Tag{{"time", "b"}}, "a meaning of its own"},
-		{"field in InfluxDB", "influx", TagsNone, []Tag{{"_field", "b"}}, "a meaning of its own"},
-		{"measurement in InfluxDB", "influx", TagsNone, []Tag{{"_measurement", "b"}}, "a meaning of its own"},
+		{"unknown style", "statsd", "otel", nil, "cannot write tags in this style"},
+		{"datadog for graphite", "graphite", TagsDatadog, nil, "cannot write tags in this style"},
+		{"style for prometheus", "prometheus", TagsInflux, nil, "cannot write tags in this style"},
+		{"style for json", "json", TagsGraphite, nil, "cannot write tags in this style"},
+		{"no style", "statsd", TagsNone, []Tag{{"a", "b"}}, "has no tags; add --tags datadog"},
+		{"no style for graphite", "graphite", TagsNone, []Tag{{"a", "b"}}, "has no tags; add --tags graphite"},
+		{"no room", "netdata", TagsNone, []Tag{{"a", "b"}}, "has no tags; prometheus and influx have them"},
+		{"no room in json", "json", TagsNone, []Tag{{"a", "b"}}, "has no tags; prometheus and influx have them"},
+		{"no room in value", "value", TagsNone, []Tag{{"a", "b"}}, "has no tags; prometheus and influx have them"},
+		{"instance", "influx", TagsNone, []Tag{{"instance_name", "b"}}, "uses this key itself"},
+		{"queue", "statsd", TagsDatadog, []Tag{{"queue", "b"}}, "uses this key itself"},
+		{"reason", "prometheus", TagsNone, []Tag{{"reason", "b"}}, "uses this key itself"},
+		{"bound", "prometheus", TagsNone, []Tag{{"le", "b"}}, "uses this key itself"},
+		{"name in carbon", "graphite", TagsGraphite, []Tag{{"name", "b"}}, "uses this key itself"},
+		{"time in line protocol", "influx", TagsNone, []Tag{{"time", "b"}}, "uses this key itself"},
+		{"field in InfluxDB", "influx", TagsNone, []Tag{{"_field", "b"}}, "uses this key itself"},
+		{"measurement in InfluxDB", "influx", TagsNone, []Tag{{"_measurement", "b"}}, "uses this key itself"},
 		{"underscore in InfluxDB", "influx", TagsNone, []Tag{{"_site", "b"}}, ""},
 		{"field elsewhere", "prometheus", TagsNone, []Tag{{"_field", "b"}}, ""},
 		{"twice", "influx", TagsNone, []Tag{{"a", "b"}, {"a", "c"}}, "given twice"},
-		{"no key", "influx", TagsNone, []Tag{{"", "b"}}, "takes no such key"},
-		{"key with a digit first", "prometheus", TagsNone, []Tag{{"1a", "b"}}, "takes no such key"},
-		{"key with a dash", "prometheus", TagsNone, []Tag{{"a-b", "b"}}, "takes no such key"},
-		{"key of Prometheus itself", "prometheus", TagsNone, []Tag{{"__a", "b"}}, "takes no such key"},
-		{"key with a space", "influx", TagsNone, []Tag{{"a b", "b"}}, "takes no such key"},
-		{"key that is no ASCII", "statsd", TagsInflux, []Tag{{"é", "b"}}, "takes no such key"},
-		{"no value", "prometheus", TagsNone, []Tag{{"a", ""}}, "no way to write"},
-		{"value with a comma", "statsd", TagsDatadog, []Tag{{"a", "b,c"}}, "no way to write"},
-		{"value with a colon", "statsd", TagsInflux, []Tag{{"a", "b:c"}}, "no way to write"},
-		{"value with a bar", "statsd", TagsDatadog, []Tag{{"a", "b|c"}}, "no way to write"},
-		{"value with a semicolon", "graphite", TagsGraphite, []Tag{{"a", "b;c"}}, "no way to write"},
-		{"value with a tilde", "graphite", TagsGraphite, []Tag{{"a", "~b"}}, "no way to write"},
-		{"value with a newline", "influx", TagsNone, []Tag{{"a", "b\nc"}}, "no way to write"},
-		{"value with a backslash", "influx", TagsNone, []Tag{{"a", `b\`}}, "no way to write"},
-		{"value that is no UTF-8", "prometheus", TagsNone, []Tag{{"a", "b\xff"}}, "no way to write"},
-		{"value with a NUL", "prometheus", TagsNone, []Tag{{"a", "b\x00"}}, "no way to write"},
+		{"no key", "influx", TagsNone, []Tag{{"", "b"}}, "invalid key"},
+		{"key with a digit first", "prometheus", TagsNone, []Tag{{"1a", "b"}}, "invalid key"},
+		{"key with a dash", "prometheus", TagsNone, []Tag{{"a-b", "b"}}, "invalid key"},
+		{"key of Prometheus itself", "prometheus", TagsNone, []Tag{{"__a", "b"}}, "invalid key"},
+		{"key with a space", "influx", TagsNone, []Tag{{"a b", "b"}}, "invalid key"},
+		{"key that is not ASCII", "statsd", TagsInflux, []Tag{{"é", "b"}}, "invalid key"},
+		{"no value", "prometheus", TagsNone, []Tag{{"a", ""}}, "invalid value"},
+		{"value with a comma", "statsd", TagsDatadog, []Tag{{"a", "b,c"}}, "invalid value"},
+		{"value with a colon", "statsd", TagsInflux, []Tag{{"a", "b:c"}}, "invalid value"},
+		{"value with a bar", "statsd", TagsDatadog, []Tag{{"a", "b|c"}}, "invalid value"},
+		{"value with a semicolon", "graphite", TagsGraphite, []Tag{{"a", "b;c"}}, "invalid value"},
+		{"value with a tilde", "graphite", TagsGraphite, []Tag{{"a", "~b"}}, "invalid value"},
+		{"value with a newline", "influx", TagsNone, []Tag{{"a", "b\nc"}}, "invalid value"},
+		{"value with a backslash", "influx", TagsNone, []Tag{{"a", `b\`}}, "invalid value"},
+		{"value that is not UTF-8", "prometheus", TagsNone, []Tag{{"a", "b\xff"}}, "invalid value"},
+		{"value with a NUL", "prometheus", TagsNone, []Tag{{"a", "b\x00"}}, "invalid value"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			switch err := CheckTags(tt.format, tt.style, tt.tags); {
+			switch err := lookup(t, tt.format).CheckTags(tt.style, tt.tags); {
 			case err == nil && tt.want != "":
 				t.Errorf("no error, want one with %q", tt.want)
 			case err != nil && (tt.want == "" || !strings.Contains(err.Error(), tt.want)):
@@ -167,17 +169,17 @@ func TestCheckTags(t *testing.T) {
 func metrics() []queue.Metric {
 	reason := func(name string, value int64) queue.Metric {
 		return queue.Metric{
-			Name: "deferred_" + name, Family: queue.FamilyEmails, By: queue.ByReason, Of: name, Help: name,
-			Value: func(s *queue.Summary) (int64, bool) { return value, !s.Timeless },
+			Name: "deferred_" + name, Family: queue.FamilyEmails, Dimension: queue.ByReason, Part: name, Help: name,
+			Value: func(s *queue.Summary) (int64, bool) { return value, !s.NoArrivalTimes },
 		}
 	}
-	table := slices.DeleteFunc(queue.Metrics(), func(m queue.Metric) bool { return m.By == queue.ByReason })
+	table := slices.DeleteFunc(queue.Metrics(), func(m queue.Metric) bool { return m.Dimension == queue.ByReason })
 	return append(table, reason("connection_refused", 31), reason("other", 9))
 }
 
 func options() Options {
 	return Options{
-		Metrics: metrics(), Now: now, Named: true, Prefix: "postfix_queue",
+		Metrics: metrics(), Now: now, LabelInstances: true, Prefix: "postfix_queue",
 		Netdata: NetdataOptions{Charts: true, Values: true, UpdateEvery: 10, Priority: 60000},
 	}
 }
@@ -224,7 +226,7 @@ func TestGolden(t *testing.T) {
 			checkGolden(t, name+"-failed", formatName, append(failures()[1:2], readings()[0]), o)
 		})
 		t.Run(name+"-one", func(t *testing.T) {
-			o.Named = false
+			o.LabelInstances = false
 			checkGolden(t, name+"-one", formatName, readings()[:1], o)
 		})
 	}
@@ -250,11 +252,16 @@ func checkGolden(t *testing.T, name, formatName string, list []queue.Reading, o 
 
 func encode(t *testing.T, formatName string, list []queue.Reading, o Options) string {
 	t.Helper()
+	return string(lookup(t, formatName).Encode(list, o))
+}
+
+func lookup(t *testing.T, formatName string) Format {
+	t.Helper()
 	format, err := LookupFormat(formatName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(format(list, o))
+	return format
 }
 
 func decode(t *testing.T, formatName, document string) map[string]string {
@@ -295,7 +302,7 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 						t.Errorf("%s: %s is %s alone and %s among all", m.Name, series, value, all[series])
 					}
 					want, _ := m.Value(first[0].Summary)
-					if name == "netdata" && m.Unit == queue.Bytes {
+					if name == "netdata" && m.Unit == units.Bytes {
 						want /= 1024
 					}
 					if value != strconv.FormatInt(want, 10) {
@@ -309,7 +316,7 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 
 func failures() []queue.Reading {
 	return []queue.Reading{
-		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nobody listens"}}},
+		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nothing listens"}}},
 		{Instance: queue.Instance{Name: "denied"}, Err: errors.New("access denied")},
 		{Instance: queue.Instance{Name: "slow"}, Summary: &queue.Summary{Taken: now, AsOf: now, Partial: true, Total: queue.Tally{Messages: 3}}, Err: errors.New("too slow")},
 	}
@@ -351,8 +358,8 @@ func TestFailuresHaveNoNumbers(t *testing.T) {
 
 func TestSnapshot(t *testing.T) {
 	all := append(readings(), failures()...)
-	doc := snapshot(all, options())
-	got, taken, err := queue.ReadSnapshot(bytes.NewReader(doc), now)
+	doc := encodeSnapshot(all, options())
+	got, taken, err := snapshot.Read(bytes.NewReader(doc), now)
 	if err != nil || !taken.Equal(now) || len(got) != len(all) {
 		t.Fatalf("%d instances of %v, %v", len(got), taken, err)
 	}
@@ -405,7 +412,7 @@ func TestAgesAreThoseOfTheirTime(t *testing.T) {
 
 func TestStatsdWithoutNames(t *testing.T) {
 	o := options()
-	o.Named = false
+	o.LabelInstances = false
 	o.Prefix = "mail.queue"
 	o.Metrics = o.Metrics[:1]
 	got := string(statsd(readings()[:1], o))

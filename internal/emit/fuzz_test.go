@@ -23,7 +23,8 @@ func FuzzFormats(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		for _, formatName := range FormatNames() {
 			for _, style := range TagStyles() {
-				if CheckTags(formatName, style, nil) == nil {
+				style := TagStyle(style)
+				if lookup(t, formatName).CheckTags(style, nil) == nil {
 					checkHarmless(t, formatName, style, name, value)
 				}
 			}
@@ -37,7 +38,7 @@ func checkHarmless(t *testing.T, formatName string, style TagStyle, name, value 
 	o := options()
 	o.TagStyle = style
 	encodeAs := func(name, value string) map[string]string {
-		if tags := []Tag{{"site", value}}; CheckTags(formatName, style, tags) == nil {
+		if tags := []Tag{{"site", value}}; lookup(t, formatName).CheckTags(style, tags) == nil {
 			o.Tags = tags
 		}
 		r := readings()[0]
@@ -45,7 +46,7 @@ func checkHarmless(t *testing.T, formatName string, style TagStyle, name, value 
 		return decode(t, formatName, encode(t, formatName, []queue.Reading{r}, o))
 	}
 	// A value that is refused is never written, so it is the plain one here.
-	if CheckTags(formatName, style, []Tag{{"site", value}}) != nil {
+	if lookup(t, formatName).CheckTags(style, []Tag{{"site", value}}) != nil {
 		value = plainValue
 	}
 	want := map[string]string{}

@@ -9,22 +9,18 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// influxMeasurement is what the rows of one breakdown are called together. A
-// total that is the sum of the queues has a name of its own, so that no sum
+// influxMeasurements are the measurements of the metrics of each dimension. The
+// first is that of telegraf's own input for Postfix, with the same fields and tag:
+// dashboards made for it go on working. Totals have a separate one, so that no sum
 // over a measurement counts a message twice.
-type influxMeasurement struct{ by, name string }
-
-// influxMeasurements begin with that of telegraf's own input for Postfix, whose
-// fields and tag it has, too: dashboards made for it go on working.
-func influxMeasurements() []influxMeasurement {
-	return []influxMeasurement{
-		{queue.ByQueue, "postfix_queue"},
-		{queue.ByReason, "postfix_queue_deferred"},
-		{"", "postfix_queue_total"},
-	}
+var influxMeasurements = []struct{ dimension, name string }{
+	{queue.ByQueue, "postfix_queue"},
+	{queue.ByReason, "postfix_queue_deferred"},
+	{"", "postfix_queue_total"},
 }
 
-// influxField returns what a family of metrics is called, as telegraf has it.
+// influxField returns the name of the field for a family of metrics, as telegraf
+// has it.
 func influxField(family string) string {
 	if family == queue.FamilyEmails {
 		return "length"
@@ -32,27 +28,26 @@ func influxField(family string) string {
 	return family
 }
 
-// influx writes line protocol, as the reference of InfluxDB and telegraf have
-// it: integers, and the time when the numbers were true in nanoseconds. The
-// instance is always a tag, so that series keep their names when a second one
-// comes. Of an instance that failed there is up=0i alone: the last values would
-// go on looking alive.
+// influx writes line protocol, as InfluxDB's and telegraf's references describe it:
+// integers, and the time when the numbers were true in nanoseconds. The instance is
+// always a tag, so that series keep their names when a second one is added. A
+// failed instance has only up=0i: its last values would look alive.
 //
-// InfluxDB's own encoder is small enough. But it gives up on a name that it
-// cannot write, and what makes one writable is most of this. The tests read it
+// InfluxDB's own encoder is small enough, but it gives up on a name that it cannot
+// write, and making names writable is most of this code. The tests read the lines
 // back with that module's decoder.
 func influx(readings []queue.Reading, o Options) []byte {
-	o.Named = true
+	o.LabelInstances = true
 	var b strings.Builder
 	for _, r := range readings {
-		r = atItsTime(r)
+		r = asOf(r)
 		if !r.Complete() {
 			b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{"up=0i"}, influxTime(r, o.Now)))
 			continue
 		}
 		b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{"up=1i"}, influxTime(r, o.Now)))
-		for _, measurement := range influxMeasurements() {
-			for _, point := range influxPoints(o.Metrics, measurement.by, r.Summary) {
+		for _, measurement := range influxMeasurements {
+			for _, point := range influxPoints(o.Metrics, measurement.dimension, r.Summary) {
 				b.WriteString(influxLine(measurement.name, o.tagsOf(r, partOf(point.part)...), point.fields, influxTime(r, o.Now)))
 			}
 		}
@@ -60,20 +55,20 @@ func influx(readings []queue.Reading, o Options) []byte {
 	return []byte(b.String())
 }
 
-// influxPoint is what is known of one part of a breakdown.
+// influxPoint is what is known about one part of a dimension.
 type influxPoint struct {
-	part   queue.Metric // any of its rows
+	part   queue.Metric // any of its metrics
 	fields []string
 }
 
-func influxPoints(metrics []queue.Metric, by string, s *queue.Summary) []influxPoint {
+func influxPoints(metrics []queue.Metric, dimension string, s *queue.Summary) []influxPoint {
 	var points []influxPoint
 	for _, m := range metrics {
 		value, known := m.Value(s)
-		if m.By != by || !known {
+		if m.Dimension != dimension || !known {
 			continue
 		}
-		i := slices.IndexFunc(points, func(p influxPoint) bool { return p.part.Of == m.Of })
+		i := slices.IndexFunc(points, func(p influxPoint) bool { return p.part.Part == m.Part })
 		if i < 0 {
 			i = len(points)
 			points = append(points, influxPoint{part: m})
@@ -83,8 +78,8 @@ func influxPoints(metrics []queue.Metric, by string, s *queue.Summary) []influxP
 	return points
 }
 
-// influxTime returns when the numbers of a reading were true, or when it was
-// found that there are none.
+// influxTime returns when the numbers of a reading were true, now if there are
+// none.
 func influxTime(r queue.Reading, now time.Time) time.Time {
 	if r.Summary == nil || r.Summary.AsOf.IsZero() {
 		return now
@@ -92,7 +87,7 @@ func influxTime(r queue.Reading, now time.Time) time.Time {
 	return r.Summary.AsOf
 }
 
-// influxLine writes a line, with its tags in the order that InfluxDB wants.
+// influxLine writes a line, with its tags in the order that InfluxDB recommends.
 func influxLine(measurement string, tags []Tag, fields []string, at time.Time) string {
 	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
 	var b strings.Builder
@@ -104,8 +99,8 @@ func influxLine(measurement string, tags []Tag, fields []string, at time.Time) s
 	return b.String()
 }
 
-// influxValue writes a tag's value: UTF-8 that is not empty, with what would
-// end it escaped.
+// influxValue writes the value of a tag: UTF-8, not empty, with the characters that
+// would end it escaped.
 func influxValue(text string) string {
 	if text == "" {
 		return "_"

@@ -9,44 +9,42 @@ import (
 
 // NetdataOptions are what Netdata tells its plugins.
 type NetdataOptions struct {
-	Charts, Values bool  // which parts are written
-	Microseconds   int64 // since the last values; 0: these are the first
+	Charts, Values bool  // which parts to write
+	Microseconds   int64 // since the last values; 0: these are the first ones
 	UpdateEvery    int   // seconds
-	Priority       int   // of the first chart; the others follow it
+	Priority       int   // of the first chart; the others follow
 }
 
-// netdataChart is what a chart shows of one family of metrics.
+// netdataChart is a chart of the metrics of one family and dimension.
 type netdataChart struct {
-	family, by             string
+	family, dimension      string
 	id, title, units, kind string
 	divisor                int64 // from the metric's unit to the chart's
 }
 
-// netdataCharts are the charts in their order on the dashboard. The first two
-// are, letter for letter, those of Netdata's own collectors for Postfix, so that
-// dashboards and alerts made for them go on working.
-func netdataCharts() []netdataChart {
-	return []netdataChart{
-		{queue.FamilyEmails, "", "qemails", "Postfix Queue Emails", "emails", "line", 1},
-		{queue.FamilySize, "", "qsize", "Postfix Queue Size", "KiB", "area", 1024},
-		{queue.FamilyEmails, queue.ByQueue, "qemails_by_queue", "Postfix Queue Emails by Queue", "emails", "stacked", 1},
-		{queue.FamilySize, queue.ByQueue, "qsize_by_queue", "Postfix Queue Size by Queue", "KiB", "stacked", 1024},
-		{queue.FamilyAge, "", "qage", "Postfix Queue Oldest Email", "seconds", "line", 1},
-		{queue.FamilyAge, queue.ByQueue, "qage_by_queue", "Postfix Queue Oldest Email by Queue", "seconds", "line", 1},
-		{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
-		{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
-		{queue.FamilyCorrupt, "", "qcorrupt", "Postfix Queue Corrupt Files", "files", "line", 1},
-		{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
-	}
+// netdataCharts are the charts in their order on the dashboard. The first two are,
+// letter for letter, those of Netdata's own collectors for Postfix: dashboards and
+// alerts made for them go on working.
+var netdataCharts = []netdataChart{
+	{queue.FamilyEmails, "", "qemails", "Postfix Queue Emails", "emails", "line", 1},
+	{queue.FamilySize, "", "qsize", "Postfix Queue Size", "KiB", "area", 1024},
+	{queue.FamilyEmails, queue.ByQueue, "qemails_by_queue", "Postfix Queue Emails by Queue", "emails", "stacked", 1},
+	{queue.FamilySize, queue.ByQueue, "qsize_by_queue", "Postfix Queue Size by Queue", "KiB", "stacked", 1024},
+	{queue.FamilyAge, "", "qage", "Postfix Queue Oldest Email", "seconds", "line", 1},
+	{queue.FamilyAge, queue.ByQueue, "qage_by_queue", "Postfix Queue Oldest Email by Queue", "seconds", "line", 1},
+	{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
+	{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
+	{queue.FamilyCorrupt, "", "qcorrupt", "Postfix Queue Corrupt Files", "files", "line", 1},
+	{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 }
 
 // netdata writes the external plugin protocol, as Netdata's
-// src/plugins.d/README.md describes it. A collector that sends one line that
-// Netdata does not know is disconnected: blocks are complete or absent.
+// src/plugins.d/README.md describes it. Netdata disconnects a collector that sends
+// one unknown line: blocks are complete or absent.
 func netdata(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
-		for i, chart := range netdataCharts() {
+		for i, chart := range netdataCharts {
 			rows := chart.rows(o.Metrics, r.Summary)
 			if len(rows) == 0 {
 				continue
@@ -81,15 +79,15 @@ type netdataRow struct {
 	value     int64
 }
 
-// rows returns the dimensions of the chart that are wanted and known.
+// rows returns the dimensions of the chart that are selected and known.
 func (c netdataChart) rows(metrics []queue.Metric, s *queue.Summary) []netdataRow {
 	var rows []netdataRow
 	for _, m := range metrics {
-		if m.Family != c.family || m.By != c.by {
+		if m.Family != c.family || m.Dimension != c.dimension {
 			continue
 		}
 		if value, known := m.Value(s); known {
-			dimension := m.Of
+			dimension := m.Part
 			if dimension == "" {
 				dimension = m.Name
 			}

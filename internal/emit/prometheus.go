@@ -9,47 +9,44 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// prometheusMetric is what the metrics of one family are called.
-type prometheusMetric struct{ family, by, name, help string }
+// prometheusMetric is the name of the metrics of one family and dimension.
+type prometheusMetric struct{ family, dimension, name, help string }
 
-// prometheusMetrics are in base units, as the naming rules of Prometheus want
-// it. A total that is the sum of the queues has a name of its own, so that no
-// sum() counts a message twice.
-func prometheusMetrics() []prometheusMetric {
-	return []prometheusMetric{
-		{queue.FamilyEmails, queue.ByQueue, "postfix_queue_messages", "Messages in the queue."},
-		{queue.FamilySize, queue.ByQueue, "postfix_queue_size_bytes", "Sum of the sizes of the messages in the queue."},
-		{queue.FamilyAge, queue.ByQueue, "postfix_queue_oldest_message_age_seconds", "Age of the oldest message in the queue, 0 if there is none."},
-		{queue.FamilyEmails, queue.ByReason, "postfix_queue_deferred_messages", "Messages in the deferred queue by the reason why they are there."},
-		{queue.FamilyEmails, "", "postfix_queue_all_messages", "Messages in all queues that are looked at."},
-		{queue.FamilySize, "", "postfix_queue_all_size_bytes", "Sum of the sizes of the messages in all queues that are looked at."},
-		{queue.FamilyAge, "", "postfix_queue_oldest_unheld_message_age_seconds", "Age of the oldest message that is not on hold, 0 if there is none."},
-		{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
-		{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
-		{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
-	}
+// prometheusMetrics are in base units, as the naming rules of Prometheus want it. A
+// total over the queues has a separate name, so that no sum() counts a message
+// twice.
+var prometheusMetrics = []prometheusMetric{
+	{queue.FamilyEmails, queue.ByQueue, "postfix_queue_messages", "Messages in the queue."},
+	{queue.FamilySize, queue.ByQueue, "postfix_queue_size_bytes", "Sum of the sizes of the messages in the queue."},
+	{queue.FamilyAge, queue.ByQueue, "postfix_queue_oldest_message_age_seconds", "Age of the oldest message in the queue, 0 if there is none."},
+	{queue.FamilyEmails, queue.ByReason, "postfix_queue_deferred_messages", "Messages in the deferred queue, by deferral reason."},
+	{queue.FamilyEmails, "", "postfix_queue_all_messages", "Messages in all selected queues."},
+	{queue.FamilySize, "", "postfix_queue_all_size_bytes", "Sum of the sizes of the messages in all selected queues."},
+	{queue.FamilyAge, "", "postfix_queue_oldest_unheld_message_age_seconds", "Age of the oldest message that is not on hold, 0 if there is none."},
+	{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
+	{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
+	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
 }
 
-// prometheusHistogram is how the messages of each queue are spread. It belongs
-// to the rows of a family by queue: who does not want these does not get it.
+// prometheusHistogram is the distribution of the messages of each queue. It is
+// emitted only if the family's metrics by queue are selected.
 type prometheusHistogram struct {
 	family, name, help string
 	of                 func(*queue.Summary, queue.Name) (h *queue.Histogram, known bool)
 }
 
-// The text format has no histogram that is a gauge, and promtool wants no
-// other type to have buckets. So they are histograms, which says what the
-// series are to one another, and the help says what they are not: counters.
-func prometheusHistograms() []prometheusHistogram {
-	const present = " of the messages in the queue at present. No counter: use it without rate()."
-	return []prometheusHistogram{
-		{queue.FamilyAge, "postfix_queue_message_age_seconds", "Ages" + present, ages},
-		{queue.FamilySize, "postfix_queue_message_size_bytes", "Sizes" + present, sizes},
-	}
+// The text format has no histogram that is a gauge, and promtool rejects buckets of
+// any other type. So these are histograms, which says how the series belong
+// together, and the help says that they do not count anything.
+var prometheusHistograms = []prometheusHistogram{
+	{queue.FamilyAge, "postfix_queue_message_age_seconds", "Ages" + atPresent, ages},
+	{queue.FamilySize, "postfix_queue_message_size_bytes", "Sizes" + atPresent, sizes},
 }
 
+const atPresent = " of the messages in the queue at present. Not a counter: use it without rate()."
+
 func ages(s *queue.Summary, name queue.Name) (h *queue.Histogram, known bool) {
-	if t := s.Queues[name]; t != nil && t.Histograms != nil && !s.Timeless {
+	if t := s.Queues[name]; t != nil && t.Histograms != nil && !s.NoArrivalTimes {
 		return &t.Histograms.Ages, true
 	}
 	return nil, false
@@ -63,16 +60,16 @@ func sizes(s *queue.Summary, name queue.Name) (h *queue.Histogram, known bool) {
 }
 
 // prometheus writes the text format 0.0.4, for the textfile collector of
-// node_exporter: without time stamps, which that refuses. The instance is
-// always a label, so that series keep their names when a second one comes.
+// node_exporter: without timestamps, which that rejects. The instance is always a
+// label, so that series keep their names when a second one is added.
 //
-// It says of an instance that it failed, because a file that is not replaced
-// would go on being read: then there is up 0 and no value.
+// A failed instance has up 0 and nothing else: a file that is not replaced would
+// still be read.
 //
 // The format's own encoder, expfmt, would add half of the program's size and
 // start-up time for these few lines. The tests read them back with it.
 func prometheus(readings []queue.Reading, o Options) []byte {
-	o.Named = true
+	o.LabelInstances = true
 	b := &prometheusWriter{}
 	b.header("postfix_queue_up", "gauge", "Whether the mail system runs and its queue was read to the end.")
 	for _, r := range readings {
@@ -83,22 +80,22 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 		b.sample("postfix_queue_up", up, o.tagsOf(r))
 	}
 	readings = complete(readings)
-	b.header("postfix_queue_last_success_timestamp_seconds", "gauge", "When the numbers were true, in seconds since 1970.")
+	b.header("postfix_queue_last_success_timestamp_seconds", "gauge", "Time of the numbers, in seconds since 1970.")
 	for _, r := range readings {
 		b.sample("postfix_queue_last_success_timestamp_seconds", r.Summary.AsOf.Unix(), o.tagsOf(r))
 	}
-	for _, metric := range prometheusMetrics() {
+	for _, metric := range prometheusMetrics {
 		b.header(metric.name, "gauge", metric.help)
-		for r, m := range o.rows(readings, metric.family, metric.by) {
+		for r, m := range o.rows(readings, metric.family, metric.dimension) {
 			if value, known := m.Value(r.Summary); known {
 				b.sample(metric.name, value, o.tagsOf(r, partOf(m)...))
 			}
 		}
 	}
-	for _, histogram := range prometheusHistograms() {
+	for _, histogram := range prometheusHistograms {
 		b.header(histogram.name, "histogram", histogram.help)
 		for r, m := range o.rows(readings, histogram.family, queue.ByQueue) {
-			if h, known := histogram.of(r.Summary, queue.Name(m.Of)); known {
+			if h, known := histogram.of(r.Summary, queue.Name(m.Part)); known {
 				b.histogram(histogram.name, h, func(more ...Tag) []Tag { return o.tagsOf(r, append(partOf(m), more...)...) })
 			}
 		}
@@ -106,12 +103,12 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 	return []byte(b.String())
 }
 
-// rows returns the rows of a family that are to be emitted, for each reading.
-func (o Options) rows(readings []queue.Reading, family, by string) iter.Seq2[queue.Reading, queue.Metric] {
+// rows returns the selected metrics of a family and dimension, for each reading.
+func (o Options) rows(readings []queue.Reading, family, dimension string) iter.Seq2[queue.Reading, queue.Metric] {
 	return func(yield func(queue.Reading, queue.Metric) bool) {
 		for _, r := range readings {
 			for _, m := range o.Metrics {
-				if m.Family == family && m.By == by && !yield(r, m) {
+				if m.Family == family && m.Dimension == dimension && !yield(r, m) {
 					return
 				}
 			}
@@ -122,10 +119,10 @@ func (o Options) rows(readings []queue.Reading, family, by string) iter.Seq2[que
 // prometheusWriter writes the text format.
 type prometheusWriter struct {
 	strings.Builder
-	pending string // the header of what may have no sample
+	pending string // the header of a metric that may have no samples
 }
 
-// header begins a metric. One without samples is not written.
+// header begins a metric. A metric without samples is not written.
 func (b *prometheusWriter) header(name, kind, help string) {
 	b.pending = fmt.Sprintf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
@@ -141,8 +138,8 @@ func (b *prometheusWriter) sample(name string, value int64, labels []Tag) {
 	fmt.Fprintf(b, "} %d\n", value)
 }
 
-// histogram writes the series of a histogram: how many values are at most as
-// large as each bound, their sum, and how many there are.
+// histogram writes the series of a histogram: how many values do not exceed each
+// bound, their sum, and their number.
 func (b *prometheusWriter) histogram(name string, h *queue.Histogram, labels func(more ...Tag) []Tag) {
 	count := int64(0)
 	for i, n := range h.Counts {
@@ -157,8 +154,8 @@ func (b *prometheusWriter) histogram(name string, h *queue.Histogram, labels fun
 	b.sample(name+"_count", count, labels())
 }
 
-// prometheusValue writes a label's value: UTF-8, with what would end it, or the
-// line, escaped. A NUL would end the document.
+// prometheusValue writes the value of a label: UTF-8, with the characters that would
+// end it, or the line, escaped. A NUL would end the document.
 func prometheusValue(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\x00", "\uFFFD").Replace(text)

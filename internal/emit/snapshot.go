@@ -5,20 +5,19 @@ import (
 	"slices"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/snapshot"
 )
 
-// snapshot writes the document that --input reads back. It says of each
+// encodeSnapshot writes the document that --input reads back. It says for each
 // instance whether its mail system is up, and has all metrics whatever was
-// selected. Where no instance could be read at all there is none, so that the
-// last one grows old.
-func snapshot(readings []queue.Reading, o Options) []byte {
-	if !slices.ContainsFunc(readings, func(r queue.Reading) bool {
-		return r.Complete() || (r.Summary != nil && r.Summary.Down != "")
-	}) {
+// selected. If no instance could be read, it writes nothing, so that the last
+// snapshot grows old.
+func encodeSnapshot(readings []queue.Reading, o Options) []byte {
+	if !slices.ContainsFunc(readings, func(r queue.Reading) bool { return r.Complete() || r.Down() != nil }) {
 		return nil
 	}
 	var b bytes.Buffer
-	if err := queue.WriteSnapshot(&b, readings, o.Now); err != nil {
+	if err := snapshot.Write(&b, readings, o.Now); err != nil {
 		panic(err) // plain data into memory
 	}
 	return b.Bytes()

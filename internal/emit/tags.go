@@ -8,42 +8,43 @@ import (
 	"unicode/utf8"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/suggest"
 )
 
-// Tag is a key and a value that tell a series from others of its name: a label
-// in Prometheus, a tag elsewhere.
+// Tag is a key and a value that tell series of the same name apart: a label in
+// Prometheus, a tag elsewhere.
 type Tag struct{ Key, Value string }
 
-// instanceTag says which instance a series is of. It is not "instance", which
-// in Prometheus is what was scraped.
+// instanceTag is the key of the instance. It is not "instance", which Prometheus
+// uses for the target that was scraped.
 const instanceTag = "instance_name"
 
-// bucketTag is the upper bound of a class of a histogram.
+// bucketTag is the key of the upper bound of a class of a histogram.
 const bucketTag = "le"
 
-// tagsOf returns the tags of a reading's series: the instance where it is
-// named, then those given, then those that every series has.
+// tagsOf returns the tags of a reading's series: the instance if it is labelled,
+// more, and those of every series.
 func (o Options) tagsOf(r queue.Reading, more ...Tag) []Tag {
 	var tags []Tag
-	if o.Named {
+	if o.LabelInstances {
 		tags = append(tags, Tag{instanceTag, r.Instance.Name})
 	}
 	return append(append(tags, more...), o.Tags...)
 }
 
-// partOf returns, as a tag, which part of a breakdown a row is.
+// partOf returns the part of a dimension that a metric is, as a tag.
 func partOf(m queue.Metric) []Tag {
-	if m.By == "" {
+	if m.Dimension == "" {
 		return nil
 	}
-	return []Tag{{m.By, m.Of}}
+	return []Tag{{m.Dimension, m.Part}}
 }
 
-// TagStyle is how tags are written where a format has several ways, which a
-// receiver of another takes for a part of the name, or drops the line.
+// TagStyle selects the tag syntax. A receiver that expects another one takes the
+// tags for part of the name or drops the line.
 type TagStyle string
 
-// The styles of tags.
+// The tag styles.
 const (
 	TagsNone     TagStyle = "none"
 	TagsDatadog  TagStyle = "datadog"  // name:value|g|#key:value,key:value
@@ -51,54 +52,67 @@ const (
 	TagsGraphite TagStyle = "graphite" // name;key=value;key=value
 )
 
-// TagStyles returns all styles, that of none first.
-func TagStyles() []TagStyle {
-	return []TagStyle{TagsNone, TagsDatadog, TagsInflux, TagsGraphite}
+// TagStyles returns the names of all tag styles.
+func TagStyles() []string {
+	return []string{string(TagsNone), string(TagsDatadog), string(TagsInflux), string(TagsGraphite)}
 }
 
-// dialect is what a format, or a style of it, takes for tags.
-type dialect struct {
-	reserved []string // keys with a meaning of their own there
-	key      func(r rune, first bool) bool
-	value    func(r rune) bool
-}
-
-// dialectOf returns how a format writes tags in that style, and whether it
-// knows the style and has room for tags then.
-func dialectOf(formatName string, style TagStyle) (d dialect, knows, hasRoom bool) {
-	word := dialect{key: isTagKey, value: isTagWord}
-	switch {
-	case style == TagsNone && formatName == "prometheus":
-		return dialect{key: isLabelName, value: func(r rune) bool { return r != 0 }}, true, true
-	case style == TagsNone && formatName == "influx":
-		// InfluxDB drops points that have these.
-		return dialect{reserved: []string{"time", "_field", "_measurement"}, key: isTagKey, value: isInfluxText}, true, true
-	case style == TagsNone:
-		return dialect{}, true, false
-	case formatName == "statsd" && style != TagsGraphite && slices.Contains(TagStyles(), style):
-		return word, true, true
-	case (formatName == "statsd" || formatName == "graphite") && style == TagsGraphite:
-		word.reserved = []string{"name"} // carbon's own, for the name
-		return word, true, true
+// UnmarshalText sets the tag style.
+func (s *TagStyle) UnmarshalText(text []byte) error {
+	if !slices.Contains(TagStyles(), string(text)) {
+		return suggest.Unknown("tag style", string(text), TagStyles(), TagStyles())
 	}
-	return dialect{}, false, false
+	*s = TagStyle(text)
+	return nil
 }
 
-func isLabelName(r rune, first bool) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '_' || !first && '0' <= r && r <= '9'
+// tagRules say which tags a format, or a style of it, accepts.
+type tagRules struct {
+	reserved []string // keys that the format uses itself
+	isKey    func(text string) bool
+	isValue  func(text string) bool
 }
 
-func isTagKey(r rune, first bool) bool {
-	return isLabelName(r, first) || !first && (r == '-' || r == '.')
+var (
+	withoutTags = map[TagStyle]*tagRules{TagsNone: nil}
+	wordTags    = &tagRules{isKey: isTagKey, isValue: everyRune(isTagWord)}
+	carbonTags  = &tagRules{reserved: []string{"name"}, isKey: isTagKey, isValue: everyRune(isTagWord)}
+	// InfluxDB drops points with these keys.
+	lineProtocolTags = &tagRules{reserved: []string{"time", "_field", "_measurement"}, isKey: isTagKey, isValue: everyRune(isInfluxText)}
+	labels           = &tagRules{isKey: isLabelName, isValue: everyRune(func(r rune) bool { return r != 0 })}
+)
+
+func everyRune(is func(rune) bool) func(string) bool {
+	return func(text string) bool {
+		return text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !is(r) })
+	}
 }
 
-// isTagWord reports whether the character means nothing in any style of tags,
-// of which none has an escape.
+// isLabelName accepts the names of labels that Prometheus does not reserve for
+// itself.
+func isLabelName(text string) bool {
+	return startsWithLetter(text) && !strings.HasPrefix(text, "__") && everyRune(isWordRune)(text)
+}
+
+func isTagKey(text string) bool {
+	return startsWithLetter(text) && everyRune(func(r rune) bool { return isWordRune(r) || r == '-' || r == '.' })(text)
+}
+
+func startsWithLetter(text string) bool {
+	return text != "" && isWordRune(rune(text[0])) && (text[0] < '0' || text[0] > '9')
+}
+
+func isWordRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_'
+}
+
+// isTagWord reports whether the character has no meaning in any tag style. None of
+// them can escape one.
 func isTagWord(r rune) bool {
-	return isTagKey(r, false) || r == '/'
+	return isWordRune(r) || r == '-' || r == '.' || r == '/'
 }
 
-// tagWord makes the value of a tag of a text, in any style.
+// tagWord turns a text into the value of a tag that is valid in any style.
 func tagWord(text string) string {
 	if text == "" {
 		return "_"
@@ -111,70 +125,48 @@ func tagWord(text string) string {
 	}, text)
 }
 
-// isInfluxText reports whether line protocol has a way to write the character
-// in a tag's value. It has no escape for a newline; and whether a backslash
-// before a comma is itself or an escape, readers disagree about.
+// isInfluxText reports whether line protocol can write the character in the value
+// of a tag. It cannot escape a newline, and readers disagree whether a backslash
+// before a comma is an escape.
 func isInfluxText(r rune) bool { return !unicode.IsControl(r) && r != '\\' }
 
-// CheckTags returns an error, which names the option, if the format does not
-// write tags in this style, or has no room for one of the tags.
-func CheckTags(formatName string, style TagStyle, tags []Tag) error {
-	d, knows, hasRoom := dialectOf(formatName, style)
+// CheckTags returns an error, which names the option, if the format cannot write
+// tags in this style, or not one of these tags.
+func (f Format) CheckTags(style TagStyle, tags []Tag) error {
+	rules, known := f.styles[style]
 	switch {
-	case !slices.Contains(TagStyles(), style):
-		return fmt.Errorf("--tags: there is no style %s; there are none, datadog, influx and graphite", style)
-	case !knows:
-		return fmt.Errorf("--tags %s: the format %s does not write tags so; statsd does, and graphite in the style graphite", style, formatName)
-	case !hasRoom && len(tags) > 0:
-		return fmt.Errorf("--tag %s: the format %s has no room for tags; %s", tags[0].Key, formatName, roomFor(formatName))
+	case !known:
+		return fmt.Errorf("--tags %s: format %s cannot write tags in this style; statsd can, and graphite in the style graphite", style, f.Name)
+	case rules == nil && len(tags) > 0:
+		hint := f.tagsHint
+		if hint == "" {
+			hint = "prometheus and influx have them, and statsd and graphite with --tags"
+		}
+		return fmt.Errorf("--tag %s: format %s has no tags; %s", tags[0].Key, f.Name, hint)
 	}
-	own := append([]string{instanceTag, queue.ByQueue, queue.ByReason, bucketTag}, d.reserved...)
 	for i, tag := range tags {
+		own := append([]string{instanceTag, queue.ByQueue, queue.ByReason, bucketTag}, rules.reserved...)
 		switch {
 		case slices.Contains(own, tag.Key):
-			return fmt.Errorf("--tag %s: this key has a meaning of its own in the format %s; take another", tag.Key, formatName)
+			return fmt.Errorf("--tag %s: format %s uses this key itself; choose another", tag.Key, f.Name)
 		case slices.ContainsFunc(tags[:i], func(t Tag) bool { return t.Key == tag.Key }):
 			return fmt.Errorf("--tag %s is given twice", tag.Key)
-		case !d.isKey(tag.Key) || formatName == "prometheus" && strings.HasPrefix(tag.Key, "__"):
-			return fmt.Errorf("--tag %s: the format %s takes no such key; letters, digits and _ are safe, a letter first", tag.Key, formatName)
-		case !d.isValue(tag.Value):
-			return fmt.Errorf("--tag %s: the format %s has no way to write its value %s; letters, digits and any of - _ . / are safe", tag.Key, formatName, tag.Value)
+		case !rules.isKey(tag.Key):
+			return fmt.Errorf(`--tag: invalid key "%s" for format %s: want letters, digits and _, a letter first`, tag.Key, f.Name)
+		case !rules.isValue(tag.Value):
+			return fmt.Errorf(`--tag %s: invalid value "%s" for format %s: letters, digits and any of - _ . / are safe`, tag.Key, tag.Value, f.Name)
 		}
 	}
 	return nil
 }
 
-// roomFor says how a format without room for tags is given some.
-func roomFor(formatName string) string {
-	switch formatName {
-	case "statsd":
-		return "give it some with --tags datadog, influx or graphite, as the receiver reads them"
-	case "graphite":
-		return "give it some with --tags graphite, which carbon reads since 1.1"
-	}
-	return "prometheus and influx have, and statsd and graphite with --tags"
-}
-
-func (d dialect) isKey(text string) bool {
-	for i, r := range text {
-		if !d.key(r, i == 0) {
-			return false
-		}
-	}
-	return text != ""
-}
-
-func (d dialect) isValue(text string) bool {
-	return text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !d.value(r) })
-}
-
-// dotted returns what the names of a reading's metrics begin with where their
-// parts are separated by dots, and the tags that follow. The instance is one of
-// them where there are tags, and else a part of the name where it is named.
+// dotted returns the beginning of the names of a reading's metrics, if the parts of
+// names are separated by dots, and the tags that follow. The instance is a tag if
+// there are tags; otherwise it is part of the name, if it is labelled.
 //
-// The queue never is a tag: then the sum over a name's series would count each
-// message twice, for the total is one of them, and dashboards would not survive
-// the change of style.
+// The queue is never a tag: the total is a series, too, so a sum over the series of
+// a name would count each message twice; and dashboards would not survive a change
+// of style.
 func (o Options) dotted(r queue.Reading) (prefix, tags string) {
 	var before, between, equals string
 	switch o.TagStyle {
@@ -185,12 +177,12 @@ func (o Options) dotted(r queue.Reading) (prefix, tags string) {
 	case TagsGraphite:
 		before, between, equals = ";", ";", "="
 	default:
-		if o.Named {
+		if o.LabelInstances {
 			return o.Prefix + "." + identifier(r.Instance.Name) + ".", ""
 		}
 		return o.Prefix + ".", ""
 	}
-	o.Named = true
+	o.LabelInstances = true
 	var b strings.Builder
 	for i, t := range o.tagsOf(r) {
 		if i > 0 {

@@ -8,11 +8,11 @@ import (
 )
 
 // value writes bare numbers, one a line, in the order of the metrics: sizes in
-// bytes, ages in seconds. It is what Zabbix takes from a UserParameter, and
-// what scripts read.
+// bytes, ages in seconds. Zabbix takes them from a UserParameter, and scripts read
+// them.
 //
-// A number says nothing of what it is but by its place. So there are all or
-// none, and none where there are several instances.
+// Only its place says what a number is. So it writes all of them or none, and none
+// of several instances.
 func value(readings []queue.Reading, o Options) []byte {
 	if len(readings) != 1 || !readings[0].Complete() {
 		return nil

@@ -8,40 +8,39 @@ import (
 	"unicode/utf8"
 )
 
-// Breakdown says what the messages of a Summary are. It takes the same memory
-// whatever is in the queue.
+// Breakdown says what the messages of a Summary are. Its size is bounded whatever
+// is in the queue.
 type Breakdown struct {
-	Recipients Ranking `json:"recipients"` // those that wait, by domain
-	Senders    Ranking `json:"senders"`    // messages, by the sender's domain
-	// Reasons says why messages wait that are deferred or on hold, in the order
-	// of how many they are. A message whose recipients wait for different
-	// reasons counts for each.
-	Reasons []ReasonCount `json:"reasons"`
+	Recipients Ranking // recipients that wait, by domain
+	Senders    Ranking // messages, by the sender's domain
+	// Reasons says why messages wait that are deferred or on hold, the most
+	// frequent first. A message whose recipients wait for different reasons counts
+	// once for each.
+	Reasons []ReasonCount
 }
 
 // ReasonCount is a category of deferral reasons.
 type ReasonCount struct {
-	Category Category `json:"category"`
-	Messages int64    `json:"messages"`
-	// Example is the most frequent reason of the category, as Postfix has it but
-	// without "delivery temporarily suspended" and not longer than 240 bytes;
-	// empty where there is none.
-	Example string `json:"example,omitempty"`
+	Category Category
+	Messages int64
+	// Example is the most frequent reason of the category: Postfix's text without
+	// "delivery temporarily suspended", at most 240 bytes; empty if there is none.
+	Example string
 }
 
 const (
 	rankedKeys     = 1024 // different domains that are counted at the same time
-	rankedExamples = 64   // likewise different reasons of a category
-	rankingRows    = 20   // domains that a Breakdown has
+	rankedExamples = 64   // different reasons of a category that are counted
+	rankingRows    = 20   // domains in a Breakdown
 	maxDomain      = 255  // bytes, RFC 1035
 	maxExample     = 240
 )
 
-// NoDomain is the domain of addresses that have none.
+// NoDomain is the domain of an address without one.
 const NoDomain = "(none)"
 
-// domainOf returns the domain of an address as a listing has it: what follows
-// the last @, in lower case.
+// domainOf returns the domain of an address in a listing: what follows the last @,
+// in lower case.
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 && address == NullSender {
@@ -54,89 +53,89 @@ func domainOf(address string) string {
 	return strings.ToLower(domain[max(0, len(domain)-maxDomain):])
 }
 
-// gatherer makes the breakdown of a summary, and its reasons.
-type gatherer struct {
-	classifier *classifier
+// breakdownBuilder builds the breakdown of a summary, and its reasons.
+type breakdownBuilder struct {
+	classifier classifier
 	recipients *ranker
 	senders    *ranker
 	counts     map[Category]int64
 	examples   map[Category]*ranker
-	met        []Category // in one message
+	seen       []Category // in one message
 }
 
-// newGatherer returns the gatherer that a query needs, nil where it needs none.
-func newGatherer(q Query) *gatherer {
+// newBreakdownBuilder returns the builder that a query needs, nil if it needs none.
+func newBreakdownBuilder(q Query) *breakdownBuilder {
 	if !q.Reasons && !q.Breakdown {
 		return nil
 	}
-	g := &gatherer{classifier: newClassifier(), counts: map[Category]int64{}}
+	b := &breakdownBuilder{counts: map[Category]int64{}}
 	for _, category := range Categories() {
-		g.counts[category] = 0
+		b.counts[category] = 0
 	}
 	if q.Breakdown {
-		g.recipients, g.senders = newRanker(rankedKeys), newRanker(rankedKeys)
-		g.examples = map[Category]*ranker{}
+		b.recipients, b.senders = newRanker(rankedKeys), newRanker(rankedKeys)
+		b.examples = map[Category]*ranker{}
 	}
-	return g
+	return b
 }
 
-// add counts a message for those of its recipients that are given.
-func (g *gatherer) add(m *Message, recipients []Recipient, age time.Duration) {
-	g.addReasons(m.Queue, recipients)
-	if g.recipients == nil {
+// add counts a message for the given recipients among its own.
+func (b *breakdownBuilder) add(m *Message, recipients []Recipient, age time.Duration) {
+	b.addReasons(m.Queue, recipients)
+	if b.recipients == nil {
 		return
 	}
 	column := ageColumn(age)
-	if m.Sender != "" { // else the line was unreadable
-		g.senders.add(domainOf(m.Sender), column)
+	if m.Sender != "" { // without one the line was unreadable
+		b.senders.add(domainOf(m.Sender), column)
 	}
 	for _, r := range recipients {
-		g.recipients.add(domainOf(r.Address), column)
+		b.recipients.add(domainOf(r.Address), column)
 	}
 }
 
-func (g *gatherer) addReasons(name Name, recipients []Recipient) {
+func (b *breakdownBuilder) addReasons(name Name, recipients []Recipient) {
 	switch name {
 	case Hold:
-		g.counts[OnHold]++
+		b.counts[OnHold]++
 		return
-	case Deferred, "": // in a listing that does not tell, only deferred mail has reasons
+	case Deferred, "": // if a listing does not name the queue, only deferred mail has reasons
 	default:
 		return
 	}
-	g.met = g.met[:0]
+	b.seen = b.seen[:0]
 	for _, r := range recipients {
 		if r.Reason == "" {
 			continue
 		}
-		category := g.classifier.classify(r.Reason)
-		if !slices.Contains(g.met, category) {
-			g.met = append(g.met, category)
-			g.counts[category]++
-			g.addExample(category, r.Reason)
+		category := b.classifier.classify(r.Reason)
+		if !slices.Contains(b.seen, category) {
+			b.seen = append(b.seen, category)
+			b.counts[category]++
+			b.addExample(category, r.Reason)
 		}
 	}
-	if len(g.met) == 0 && name == Deferred {
-		g.counts[Unrecorded]++
+	if len(b.seen) == 0 && name == Deferred {
+		b.counts[Unrecorded]++
 	}
 }
 
-func (g *gatherer) addExample(category Category, reason string) {
-	if g.examples == nil {
+func (b *breakdownBuilder) addExample(category Category, reason string) {
+	if b.examples == nil {
 		return
 	}
-	if g.examples[category] == nil {
-		g.examples[category] = newRanker(rankedExamples)
+	if b.examples[category] == nil {
+		b.examples[category] = newRanker(rankedExamples)
 	}
-	g.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
+	b.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
 }
 
-// suspended is what the queue manager puts before the reason of a message that
-// it did not try, for another one to the same destination was deferred:
+// suspended is what the queue manager puts before the reason of a message that it
+// did not try because another one to the same destination was deferred:
 // qmgr_deliver.c, qmgr_error.c.
 const suspended = "delivery temporarily suspended: "
 
-// firstBytes returns at most n bytes of a text, and no part of a character.
+// firstBytes returns at most n bytes of a text, without cutting a character.
 func firstBytes(text string, n int) string {
 	if len(text) <= n {
 		return text
@@ -147,34 +146,24 @@ func firstBytes(text string, n int) string {
 	return text[:n]
 }
 
-// breakdown returns what was gathered, nil where only reasons were counted.
-func (g *gatherer) breakdown() *Breakdown {
-	if g.recipients == nil {
+// breakdown returns what was counted, nil if only reasons were.
+func (b *breakdownBuilder) breakdown() *Breakdown {
+	if b.recipients == nil {
 		return nil
 	}
-	b := &Breakdown{Recipients: g.recipients.ranking(rankingRows), Senders: g.senders.ranking(rankingRows)}
-	for category, messages := range g.counts {
+	result := &Breakdown{Recipients: b.recipients.ranking(rankingRows), Senders: b.senders.ranking(rankingRows)}
+	for category, messages := range b.counts {
 		if messages == 0 {
 			continue
 		}
 		row := ReasonCount{Category: category, Messages: messages}
-		if examples := g.examples[category]; examples != nil {
+		if examples := b.examples[category]; examples != nil {
 			row.Example = examples.first()
 		}
-		b.Reasons = append(b.Reasons, row)
+		result.Reasons = append(result.Reasons, row)
 	}
-	slices.SortFunc(b.Reasons, func(a, b ReasonCount) int {
+	slices.SortFunc(result.Reasons, func(a, b ReasonCount) int {
 		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Category, b.Category))
 	})
-	return b
-}
-
-// valid reports whether the breakdown can be one.
-func (b *Breakdown) valid() bool {
-	for _, r := range b.Reasons {
-		if r.Messages < 0 {
-			return false
-		}
-	}
-	return b.Recipients.valid() && b.Senders.valid()
+	return result
 }

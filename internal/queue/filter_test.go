@@ -141,9 +141,9 @@ func TestSummarizeFiltered(t *testing.T) {
 }
 
 func TestSummarizeRefusesAgesThatNobodyKnows(t *testing.T) {
-	text := messages{list: stuckQueue(), facts: Facts{Timeless: true}}
-	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrTimeless) {
-		t.Errorf("got %v, want %v", err, ErrTimeless)
+	text := messages{list: stuckQueue(), facts: Facts{NoArrivalTimes: true}}
+	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrNoArrivalTimes) {
+		t.Errorf("got %v, want %v", err, ErrNoArrivalTimes)
 	}
 }
 

@@ -1,19 +1,19 @@
 // Package queue is the domain of the two programs: messages of a Postfix mail
-// queue, the summary of a queue, and the one table of metrics that thresholds,
-// performance data and every wire format are derived from.
+// queue, the summary of a queue, and the one table of metrics from which
+// thresholds, performance data and every wire format are derived.
 //
 // It is pure: nothing here runs a program, opens a file or prints.
 package queue
 
 import "time"
 
-// Name is the name of a Postfix queue as postqueue(1) prints it. The empty
-// name stands for "one of incoming, deferred and maildrop": a text listing
-// cannot tell these apart.
+// Name is the name of a Postfix queue as postqueue(1) prints it. The empty name
+// stands for "one of incoming, deferred and maildrop": a text listing cannot
+// tell these apart.
 type Name string
 
-// The queues that hold mail. The corrupt queue is not among them: its files
-// are damaged and never listed.
+// The queues that hold mail. The corrupt queue is not one of them: its files are
+// damaged and never listed.
 const (
 	Active   Name = "active"
 	Deferred Name = "deferred"
@@ -35,21 +35,28 @@ const NullSender = "MAILER-DAEMON"
 type Message struct {
 	Queue        Name
 	ID           string    // unique within one Postfix instance at one time
-	Arrival      time.Time // zero where the source cannot know it
+	Arrival      time.Time // zero if the source does not know it
 	SizeBytes    int64     // as postqueue reports it: the message without its envelope
 	ForcedExpire bool      // marked by postsuper -e or -f
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
 	Recipients   []Recipient
 }
 
-// Recipient is one address that a message still waits to be delivered to.
+// Recipient is an address that a message still waits to be delivered to.
 type Recipient struct {
 	Address string
-	Reason  string // why it is still waiting; empty where there is no reason
+	Reason  string // why it is still waiting; empty if there is no reason
 }
 
-// age returns the message's age: 0 where its arrival is not known or lies in
-// the future.
+// ArrivalTime returns a time in seconds since 1970. A time outside the years
+// 1970 to 9999 becomes the nearest one inside.
+func ArrivalTime(seconds int64) time.Time {
+	const endOf9999 = 253402300799
+	return time.Unix(max(0, min(seconds, endOf9999)), 0)
+}
+
+// age returns the message's age: 0 if its arrival is unknown or lies in the
+// future.
 func (m *Message) age(now time.Time) time.Duration {
 	if m.Arrival.IsZero() {
 		return 0

@@ -30,7 +30,7 @@ func TestMetricsAreWellFormed(t *testing.T) {
 		switch {
 		case !name.MatchString(m.Name), seen[m.Name]:
 			t.Errorf("bad or repeated name %q", m.Name)
-		case m.Family == "", m.Help == "", m.Value == nil, (m.By == "") != (m.Of == ""):
+		case m.Family == "", m.Help == "", m.Value == nil, (m.Dimension == "") != (m.Part == ""):
 			t.Errorf("%s: incomplete row", m.Name)
 		}
 		seen[m.Name] = true

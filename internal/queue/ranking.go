@@ -8,22 +8,23 @@ import (
 	"time"
 )
 
+// AgeColumns is how many columns of ages a RankingRow has.
+const AgeColumns = 10
+
 // AgeLimits returns the upper ends of the age columns but the last, which has
-// none: 5 minutes and its doubles, as qshape(1) has them.
+// none: 5 minutes and its doubles, as in qshape(1).
 func AgeLimits() []time.Duration {
-	limits := make([]time.Duration, ageColumns-1)
+	limits := make([]time.Duration, AgeColumns-1)
 	for i := range limits {
 		limits[i] = 5 * time.Minute << i
 	}
 	return limits
 }
 
-const ageColumns = 10
-
 // ageColumn returns the column that an age belongs to.
 func ageColumn(age time.Duration) int {
 	column := 0
-	for limit := 5 * time.Minute; column < ageColumns-1 && age >= limit; limit *= 2 {
+	for limit := 5 * time.Minute; column < AgeColumns-1 && age >= limit; limit *= 2 {
 		column++
 	}
 	return column
@@ -31,47 +32,26 @@ func ageColumn(age time.Duration) int {
 
 // Ranking is the most frequent keys of a stream, found in bounded memory.
 type Ranking struct {
-	Rows []RankingRow `json:"rows"` // the most frequent first
-	// Total counts the whole stream, whatever there are rows for.
-	Total RankingRow `json:"total"`
-	// Error is by how much the count of a row may be too low. It is 0 where
-	// there were few enough different keys. Where it is not, no key that was met
-	// more than twice as often is missing from the rows, unless there are more
-	// such keys than rows.
-	Error int64 `json:"error,omitempty"`
+	Rows  []RankingRow // the most frequent first
+	Total RankingRow   // the whole stream, keys without a row included
+	// MaxUndercount is by how much the count of a row may be too low. It is 0 if
+	// there were few enough different keys. Otherwise no key that was seen more
+	// than twice as often is missing from the rows, unless there are more such
+	// keys than rows.
+	MaxUndercount int64
 }
 
-// RankingRow is a key and how often it was met, in all and for each column of
+// RankingRow is a key and how often it was seen, in all and for each column of
 // AgeLimits.
 type RankingRow struct {
-	Key   string            `json:"key,omitempty"`
-	Count int64             `json:"count"`
-	ByAge [ageColumns]int64 `json:"by_age"`
-}
-
-// valid reports whether the ranking can be one: nothing in it is negative, and
-// no row counts more than there is.
-func (r *Ranking) valid() bool {
-	rest := r.Total
-	for _, row := range append([]RankingRow{{}}, r.Rows...) {
-		rest.Count -= row.Count
-		for i := range rest.ByAge {
-			rest.ByAge[i] -= row.ByAge[i]
-			if row.ByAge[i] < 0 || rest.ByAge[i] < 0 {
-				return false
-			}
-		}
-		if row.Count < 0 || rest.Count < 0 {
-			return false
-		}
-	}
-	return r.Error >= 0
+	Key   string
+	Count int64
+	ByAge [AgeColumns]int64
 }
 
 // ranker finds the most frequent keys with the algorithm of Misra and Gries
-// ("Finding repeated elements", 1982): where there are too many keys the
-// median of their weights is taken from each, and those left without any are
-// forgotten.
+// ("Finding repeated elements", 1982): if there are too many keys, the median of
+// their weights is taken from each, and those left without any are forgotten.
 type ranker struct {
 	limit int
 	rows  map[string]*rankedRow
@@ -80,8 +60,8 @@ type ranker struct {
 }
 
 type rankedRow struct {
-	RankingRow       // since the key was met, or met again after it was forgotten
-	weight     int64 // Count without what was taken meanwhile
+	RankingRow       // since the key was seen, or seen again after it was forgotten
+	weight     int64 // Count less what was taken meanwhile
 }
 
 func newRanker(limit int) *ranker {
@@ -119,13 +99,13 @@ func (r *ranker) makeRoom() {
 	})
 }
 
-// ranking returns at most n rows, those that are certain to belong there.
+// ranking returns at most n rows, those that certainly belong there.
 func (r *ranker) ranking(n int) Ranking {
 	rows := slices.DeleteFunc(r.sorted(), func(row RankingRow) bool { return row.Count <= r.taken })
-	return Ranking{Rows: rows[:min(n, len(rows))], Total: r.total, Error: r.taken}
+	return Ranking{Rows: rows[:min(n, len(rows))], Total: r.total, MaxUndercount: r.taken}
 }
 
-// first returns what is likely to be the most frequent key. There is one.
+// first returns the key that is probably the most frequent. There must be one.
 func (r *ranker) first() string { return r.sorted()[0].Key }
 
 func (r *ranker) sorted() []RankingRow {

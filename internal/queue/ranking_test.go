@@ -12,7 +12,7 @@ import (
 
 func TestAgeColumn(t *testing.T) {
 	limits := AgeLimits()
-	if len(limits) != ageColumns-1 || limits[0] != 5*time.Minute || limits[8] != 1280*time.Minute {
+	if len(limits) != AgeColumns-1 || limits[0] != 5*time.Minute || limits[8] != 1280*time.Minute {
 		t.Fatalf("the limits are %v", limits)
 	}
 	for i, limit := range limits {
@@ -23,7 +23,7 @@ func TestAgeColumn(t *testing.T) {
 			t.Errorf("%s: column %d, want %d", limit, got, i+1)
 		}
 	}
-	if got := ageColumn(1 << 62); got != ageColumns-1 {
+	if got := ageColumn(1 << 62); got != AgeColumns-1 {
 		t.Errorf("very old: column %d", got)
 	}
 }
@@ -31,14 +31,14 @@ func TestAgeColumn(t *testing.T) {
 func TestRankingOfFewKeysIsExact(t *testing.T) {
 	r := newRanker(3)
 	for i, key := range strings.Split("b a c b b a", " ") {
-		r.add(key, i%ageColumns)
+		r.add(key, i%AgeColumns)
 	}
 	want := Ranking{
 		Rows: []RankingRow{
-			{"b", 3, [ageColumns]int64{0: 1, 3: 1, 4: 1}},
-			{"a", 2, [ageColumns]int64{1: 1, 5: 1}},
+			{"b", 3, [AgeColumns]int64{0: 1, 3: 1, 4: 1}},
+			{"a", 2, [AgeColumns]int64{1: 1, 5: 1}},
 		},
-		Total: RankingRow{"", 6, [ageColumns]int64{1, 1, 1, 1, 1, 1}},
+		Total: RankingRow{"", 6, [AgeColumns]int64{1, 1, 1, 1, 1, 1}},
 	}
 	if diff := cmp.Diff(want, r.ranking(2)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -71,21 +71,21 @@ func TestRankingOfManyKeys(t *testing.T) {
 	shown := map[string]bool{}
 	for _, row := range got.Rows {
 		shown[row.Key] = true
-		if row.Count > truth[row.Key] || row.Count < truth[row.Key]-got.Error || row.ByAge[0] != row.Count {
-			t.Errorf("%s: %d, truly %d, error %d", row.Key, row.Count, truth[row.Key], got.Error)
+		if row.Count > truth[row.Key] || row.Count < truth[row.Key]-got.MaxUndercount || row.ByAge[0] != row.Count {
+			t.Errorf("%s: %d, truly %d, error %d", row.Key, row.Count, truth[row.Key], got.MaxUndercount)
 		}
 	}
 	frequent := 0
 	for key, count := range truth {
-		if count > 2*got.Error {
+		if count > 2*got.MaxUndercount {
 			frequent++
 			if !shown[key] {
-				t.Errorf("%s is missing, %d times, error %d", key, count, got.Error)
+				t.Errorf("%s is missing, %d times, error %d", key, count, got.MaxUndercount)
 			}
 		}
 	}
 	if frequent != 10 {
-		t.Errorf("%d keys are frequent, with an error of %d; the test is to have 10", frequent, got.Error)
+		t.Errorf("%d keys are frequent, with an error of %d; the test is to have 10", frequent, got.MaxUndercount)
 	}
 }
 

@@ -92,7 +92,7 @@ func TestClassify(t *testing.T) {
 			"host connection-refused.example[192.0.2.1] said: 4 (in reply to end of DATA command)",
 		}},
 	}
-	c := newClassifier()
+	var c classifier
 	for _, tt := range tests {
 		t.Run(string(tt.want), func(t *testing.T) {
 			for _, reason := range tt.reasons {
@@ -110,7 +110,7 @@ func TestClassify(t *testing.T) {
 
 // TestReasonRules holds the table to what its comments say.
 func TestReasonRules(t *testing.T) {
-	rules := reasonRules()
+	rules := reasonRules
 	if last := rules[len(rules)-1]; last.category != Other || last.own != nil || last.reply != nil || last.status != nil || last.codes != nil {
 		t.Error("the last category is not what is left")
 	}
@@ -136,7 +136,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add("connect to mx.example.com[192.0.2.1]:25: Connection refused")
 	f.Add(" said: 42")
 	f.Fuzz(func(t *testing.T, reason string) {
-		got := newClassifier().classify(reason)
+		got := new(classifier).classify(reason)
 		if !strings.Contains(" "+strings.Join(categoryNames(), " ")+" ", " "+string(got)+" ") {
 			t.Errorf("%q is of the category %q", reason, got)
 		}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -11,10 +12,11 @@ type Source interface {
 	// Name says how the queue is read, in one word: "postqueue", "input".
 	Name() string
 
-	// Read calls visit for every message, never two at a time; the *Message is
-	// valid during the call only, and its recipients may be altered there. It returns when the queue or ctx ends, with no
-	// goroutine and no child process left. The Facts hold whatever the error
-	// is; a nil error means that every message was visited.
+	// Read calls visit for every message, never two at a time. The *Message is
+	// valid during the call only, and visit may alter its recipients. Read returns
+	// when the queue or ctx ends, and leaves no goroutine and no child process
+	// behind. The Facts hold whether or not there is an error; without one, every
+	// message was visited.
 	Read(ctx context.Context, depth Depth, visit func(*Message)) (Facts, error)
 }
 
@@ -29,21 +31,21 @@ const (
 
 // Facts are what a source knows about a queue beyond its messages.
 type Facts struct {
-	// Down says why the mail system is known to be down; empty when it is not
-	// known to be. Messages may have been read all the same.
+	// Down says why the mail system is known to be down; empty if it is not known
+	// to be. Messages may have been read nevertheless.
 	Down string
-	// Unreadable counts entries that could not be understood. Each of them was
-	// visited as a message with what could be read of it, so that sums over
-	// sizes and recipients are lower bounds when it is not 0.
+	// Unreadable counts entries that could not be parsed. Each was visited as a
+	// message with what could be read of it, so that sums of sizes and recipients
+	// are lower bounds unless it is 0.
 	Unreadable int64
-	// Corrupt counts the files in the corrupt queue; nil where the source cannot
+	// Corrupt counts the files in the corrupt queue; nil if the source does not
 	// know.
 	Corrupt *int64
-	// Blind lists the queues that the source cannot tell apart: nothing is
-	// known of any of them on its own.
-	Blind []Name
-	// Timeless is set where the source does not know when messages arrived.
-	Timeless bool
+	// Indistinct lists the queues that the source cannot tell apart: it knows
+	// nothing about any of them alone.
+	Indistinct []Name
+	// NoArrivalTimes is set if the source does not know when messages arrived.
+	NoArrivalTimes bool
 	// Detail says how the queue was read, for people: the command that was run,
 	// the file that was read.
 	Detail string
@@ -74,16 +76,22 @@ func (i Instance) Label() string {
 	}, strings.ToLower(i.Name))
 }
 
-// Reading is what became of the attempt to read one instance: a complete
-// Summary; an error; or both, when the summary is only a lower bound.
+// Reading is the outcome of reading one instance: a complete Summary; an error;
+// or both, if the summary is only a lower bound.
 type Reading struct {
 	Instance Instance
 	Summary  *Summary
 	Took     time.Duration
 	Err      error
-	// PassedOver says which sources were tried before the one that Summary and
-	// Err come from, and why they were not used.
+	// PassedOver says which sources were tried before the one that Summary and Err
+	// come from, and why they were not used.
 	PassedOver []Attempt
+}
+
+// Attempt is a source that could not be used.
+type Attempt struct {
+	Source string
+	Err    error
 }
 
 // Complete reports whether the reading has every number of a running mail
@@ -92,8 +100,20 @@ func (r Reading) Complete() bool {
 	return r.Err == nil && r.Summary != nil && r.Summary.Down == ""
 }
 
-// Attempt is a source that could not be used.
-type Attempt struct {
-	Source string
-	Err    error
+// Down returns the error for a mail system that is down, nil if it is not known
+// to be.
+func (r Reading) Down() *DownError {
+	if r.Summary == nil || r.Summary.Down == "" {
+		return nil
+	}
+	return &DownError{Reason: r.Summary.Down, Instance: r.Instance}
+}
+
+// Trace says how the summary was read, and why not in another way.
+func (r Reading) Trace() []string {
+	lines := []string{fmt.Sprintf("source %s: %s, %.3f s", r.Summary.Source, r.Summary.Detail, r.Took.Seconds())}
+	for _, a := range r.PassedOver {
+		lines = append(lines, fmt.Sprintf("not %s: %v", a.Source, a.Err))
+	}
+	return lines
 }

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -9,22 +11,21 @@ import (
 
 // Summary is the queue in numbers. It is plain data.
 type Summary struct {
-	Taken   time.Time // when the reading began: ages are counted up to here
-	AsOf    time.Time // when the numbers were true: Taken, or when what was read was written
+	Taken   time.Time // when reading began: ages count up to here
+	AsOf    time.Time // when the numbers were true: Taken, or the time of the listing
 	Source  string
-	Partial bool  // the reading was cut short: every number is a lower bound
-	Visited int64 // messages that were read, those that Filter keeps out included
+	Partial bool  // reading was cut short: every number is a lower bound
+	Visited int64 // messages that were read, whether Filter admits them or not
 	Filter  Filter
 	Total   Tally
-	// Queues has an entry for each queue that was looked at and that the source
-	// can tell apart from the others, empty queues included.
+	// Queues has an entry for each queue that Filter covers and that the source can
+	// tell apart from the others, empty queues included.
 	Queues map[Name]*Tally
-	// Reasons has the deferred messages by category of their deferral reasons,
-	// every category included, and those OnHold and Unrecorded; nil where nobody
-	// asked. A message whose recipients wait for different reasons counts for
-	// each.
+	// Reasons counts the deferred messages by category of their deferral reasons,
+	// with every category, OnHold and Unrecorded; nil if Query did not ask. A
+	// message whose recipients wait for different reasons counts once for each.
 	Reasons map[Category]int64
-	// Breakdown says what the messages are; nil where nobody asked.
+	// Breakdown says what the messages are; nil if Query did not ask.
 	Breakdown *Breakdown
 	Facts
 }
@@ -35,12 +36,12 @@ type Tally struct {
 	SizeBytes    int64
 	Recipients   int64 // distinct within each message
 	ForcedExpire int64
-	Oldest       time.Time // arrival of the oldest message; zero: none known
-	// Histograms are there for a queue, not for the total; nil: not known.
+	Oldest       time.Time // arrival of the oldest message; zero if unknown
+	// Histograms are known for a queue, not for the total; nil if unknown.
 	Histograms *Histograms
 }
 
-// Query says what a Summary is to tell.
+// Query says what a Summary must contain.
 type Query struct {
 	Filter    Filter
 	Reasons   bool // deferred messages by category of their deferral reasons
@@ -56,8 +57,8 @@ func (q Query) depth() Depth {
 }
 
 // Summarize reads source to its end and sums up the messages that the query's
-// filter lets through. The Summary is never nil; where the error is not nil it
-// holds what was read until then and is Partial.
+// filter admits. The Summary is never nil; with an error it holds what was read
+// until then and is Partial.
 func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	now := time.Now()
 	s := &Summary{
@@ -69,29 +70,32 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	}
 	for _, name := range Names() {
 		if q.Filter.Covers(name) {
-			s.Queues[name] = &Tally{Histograms: newHistograms(now)}
+			s.Queues[name] = &Tally{Histograms: NewHistograms(now)}
 		}
 	}
-	b := summarizer{Summary: s, gatherer: newGatherer(q)}
+	b := summarizer{Summary: s, builder: newBreakdownBuilder(q)}
 	facts, err := source.Read(ctx, q.depth(), b.add)
 	s.Facts = facts
-	for _, name := range facts.Blind {
+	if down, ok := errors.AsType[*DownError](err); ok && s.Down == "" {
+		s.Down = cmp.Or(down.Reason, "reason unknown")
+	}
+	for _, name := range facts.Indistinct {
 		delete(s.Queues, name)
 	}
 	if err == nil {
 		err = q.Filter.answerable(facts)
 	}
 	s.Partial = err != nil
-	if b.gatherer != nil {
-		s.Reasons, s.Breakdown = b.gatherer.counts, b.gatherer.breakdown()
+	if b.builder != nil {
+		s.Reasons, s.Breakdown = b.builder.counts, b.builder.breakdown()
 	}
 	return s, err
 }
 
-// summarizer is a Summary in the making.
+// summarizer builds a Summary.
 type summarizer struct {
 	*Summary
-	gatherer *gatherer // nil where nothing is to be gathered
+	builder  *breakdownBuilder // nil if Query did not ask
 	distinct distinctRecipients
 }
 
@@ -112,8 +116,8 @@ func (b *summarizer) add(m *Message) {
 		t.add(m, int64(len(recipients)))
 		t.Histograms.add(m)
 	}
-	if b.gatherer != nil {
-		b.gatherer.add(m, recipients, m.age(b.Taken))
+	if b.builder != nil {
+		b.builder.add(m, recipients, m.age(b.Taken))
 	}
 }
 
@@ -129,8 +133,8 @@ func (t *Tally) add(m *Message, recipients int64) {
 	}
 }
 
-// Age returns the age of the oldest message at the given time: 0 where there
-// is none or where it arrived in the future.
+// Age returns the age of the oldest message at the given time: 0 if there is none
+// or if it arrived in the future.
 func (t *Tally) Age(now time.Time) time.Duration {
 	if t.Oldest.IsZero() {
 		return 0
@@ -138,8 +142,8 @@ func (t *Tally) Age(now time.Time) time.Duration {
 	return max(0, now.Sub(t.Oldest))
 }
 
-// addSaturating adds numbers that are not negative. A listing made to overflow
-// a sum must not turn it negative.
+// addSaturating adds two numbers that are not negative. A listing that is made to
+// overflow a sum must not turn it negative.
 func addSaturating(a, b int64) int64 {
 	if sum := a + b; sum >= a {
 		return sum
@@ -155,11 +159,11 @@ type distinctRecipients struct {
 	seen map[string]int // index in list
 }
 
-// forgetAbove is the size from which the memory of a message's addresses is
-// given back rather than used again for the next message.
+// forgetAbove is the number of addresses from which their memory is given back
+// rather than used for the next message.
 const forgetAbove = 10_000
 
-// of returns the recipients of a message, each address once with the first
+// of returns the recipients of a message, each address once, with the first
 // reason that it has. They are valid until the next call.
 func (d *distinctRecipients) of(m *Message) []Recipient {
 	if n := len(m.Recipients); n < 2 || n == 2 && m.Recipients[0].Address != m.Recipients[1].Address {
@@ -171,9 +175,9 @@ func (d *distinctRecipients) of(m *Message) []Recipient {
 	clear(d.seen)
 	d.list = d.list[:0]
 	for _, r := range m.Recipients {
-		i, met := d.seen[r.Address]
+		i, seen := d.seen[r.Address]
 		switch {
-		case !met:
+		case !seen:
 			d.seen[r.Address] = len(d.list)
 			d.list = append(d.list, r)
 		case d.list[i].Reason == "":

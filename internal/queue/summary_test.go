@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // messages is a source made of a list.
@@ -43,7 +45,7 @@ func values(s *Summary) map[string]int64 {
 	got := map[string]int64{}
 	for _, m := range Select(s.Filter, func(Metric) bool { return true }) {
 		if v, known := m.Value(s); known {
-			if m.Unit == Seconds {
+			if m.Unit == units.Seconds {
 				v /= 60
 			}
 			got[m.Name] = v
@@ -107,7 +109,7 @@ func TestSummarize(t *testing.T) {
 				list: []Message{
 					{Queue: Active, SizeBytes: 1}, {Queue: Hold, SizeBytes: 2}, {SizeBytes: 4, ForcedExpire: true},
 				},
-				facts: Facts{Blind: []Name{Deferred, Incoming, Maildrop}, Timeless: true},
+				facts: Facts{Indistinct: []Name{Deferred, Incoming, Maildrop}, NoArrivalTimes: true},
 			},
 			want: map[string]int64{
 				"emails": 3, "size": 7, "recipients": 0, "forced_expire": 1,
@@ -146,8 +148,8 @@ func TestSummarizeFailure(t *testing.T) {
 }
 
 func TestSummarizeRefusesAFilterThatTheSourceCannotApply(t *testing.T) {
-	text := messages{facts: Facts{Blind: []Name{Deferred, Incoming, Maildrop}, Timeless: true}}
-	var blind *BlindError
+	text := messages{facts: Facts{Indistinct: []Name{Deferred, Incoming, Maildrop}, NoArrivalTimes: true}}
+	var blind *IndistinctError
 	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Deferred}}}); !errors.As(err, &blind) {
 		t.Errorf("deferred alone: %v", err)
 	}

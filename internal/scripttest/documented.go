@@ -11,11 +11,12 @@ import (
 
 	"example.org/postfix-queue-monitor/internal/cli"
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/source"
 )
 
-// OptionsAreDocumented fails unless each option of the program, the hidden
-// ones apart, is in its usage text and its man page, and neither has one that
-// the program does not know.
+// OptionsAreDocumented fails unless each option of the program, except the hidden
+// ones, is in its usage text and its man page, and neither has one that the
+// program does not know.
 func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage string) {
 	page, err := os.ReadFile(manPage)
 	if err != nil {
@@ -46,8 +47,8 @@ func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage str
 	}
 }
 
-// OptionsAreCompleted fails unless bash completes exactly the program's
-// options, and the metrics there are.
+// OptionsAreCompleted fails unless bash completes exactly the program's options,
+// and the metrics and sources.
 func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	var want []string
 	for _, o := range options {
@@ -66,12 +67,17 @@ func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	for _, m := range queue.Metrics() {
 		metrics = append(metrics, m.Name)
 	}
-	for _, option := range []string{"-m", "--metrics", "-w", "--critical"} {
-		if got := completed(t, program, option); len(got) > 0 && !slices.Equal(trimSuffixes(got, "="), metrics) {
-			t.Errorf("%s completes %v", option, got)
+	for _, o := range options {
+		if o.Long != "metrics" && o.Long != "warning" && o.Long != "critical" {
+			continue
+		}
+		for _, option := range []string{"-" + o.Short, o.Name()} {
+			if got := completed(t, program, option); !slices.Equal(trimSuffixes(got, "="), metrics) {
+				t.Errorf("%s completes %v", option, got)
+			}
 		}
 	}
-	for _, name := range cli.Sources() {
+	for _, name := range source.Names() {
 		if got := completed(t, program, "--source"); !slices.Contains(got, name) {
 			t.Errorf("--source completes %v, not %s", got, name)
 		}

@@ -10,16 +10,36 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/spool"
 )
 
-// connectTimeout is for a connection on the same host: it is there at once, or
-// the other side's backlog is full.
+// liveSpool is the queue directory of a Postfix that may be running.
+type liveSpool struct{ spool.Spool }
+
+// Name returns "spool".
+func (*liveSpool) Name() string { return SpoolName }
+
+// Read reads the queue directories, and finds out whether the mail system runs.
+func (s *liveSpool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
+	// Before the queue is read: it may be long because the system is down.
+	down := qmgrDown(ctx, s.Dir)
+	facts, err := s.Spool.Read(ctx, depth, visit)
+	if _, ok := errors.AsType[*spool.NotQueueDirError](err); !ok {
+		facts.Down = down // in any other directory a missing socket proves nothing
+	}
+	return facts, err
+}
+
+// connectTimeout is for a connection on the same host: it succeeds at once, or the
+// other side's backlog is full.
 const connectTimeout = time.Second
 
 // qmgrDown says why the mail system of a queue directory is known to be down:
-// nobody listens for the queue manager. It is empty when somebody does, and when
-// that cannot be found out. The master listens before and between the lives of
-// the queue manager itself, and a connection leaves no trace in its log.
+// nothing listens for the queue manager. It is empty if something does, and if
+// that cannot be found out. The master listens before the queue manager's first
+// life and between its lives, and a connection leaves no trace in its log.
 func qmgrDown(ctx context.Context, queueDir string) string {
 	path := filepath.Join(queueDir, "public", "qmgr")
 	info, err := os.Lstat(path)
@@ -41,11 +61,11 @@ func qmgrDown(ctx context.Context, queueDir string) string {
 	return refusal(path, err)
 }
 
-// refusal says that nobody listens at path if that is what the error means.
+// refusal says that nothing listens at path, if that is what the error means.
 func refusal(path string, err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENXIO):
-		return "nobody listens on " + path
+		return "nothing listens on " + path
 	case errors.Is(err, os.ErrNotExist):
 		return path + " does not exist"
 	}

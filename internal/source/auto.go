@@ -3,26 +3,28 @@ package source
 import (
 	"context"
 	"errors"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/spool"
 )
 
 // The names of sources, as --source takes them.
 const (
-	AutoName      = "auto"
+	AutoName      = "auto" // the cheapest that works
 	PostqueueName = "postqueue"
 	ShowqName     = "showq"
 	SpoolName     = "spool"
 )
 
-// candidates returns the sources to try for the instance, the cheapest first,
-// and those that this user may certainly not use. So many siblings are read at
-// the same time.
-func (p postfix) candidates(ctx context.Context, name string, siblings int) (sources []queue.Source, passedOver []queue.Attempt, err error) {
-	postqueue := &Postqueue{postfix: p}
+// Names returns the names that --source takes.
+func Names() []string { return []string{AutoName, PostqueueName, ShowqName, SpoolName} }
+
+// candidates returns the sources to try for the instance, the cheapest first, and
+// those that this user certainly cannot use.
+func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) (
+	sources []queue.Source, passedOver []queue.Attempt, err error,
+) {
+	postqueue := &Postqueue{p}
 	if name == PostqueueName {
 		return []queue.Source{postqueue}, nil, nil
 	}
@@ -34,37 +36,35 @@ func (p postfix) candidates(ctx context.Context, name string, siblings int) (sou
 		}
 		return nil, nil, err
 	}
-	spool := &Spool{QueueDir: dir, MailVersion: func() string { return p.mailVersion(ctx) }, Siblings: siblings}
+	files := &liveSpool{spool.Spool{
+		Dir:          dir,
+		MailVersion:  func() string { return p.mailVersion(ctx) },
+		MaxOpenFiles: maxOpenFiles,
+	}}
 	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:
-		return []queue.Source{spool}, nil, nil
+		return []queue.Source{files}, nil, nil
 	case ShowqName:
 		return []queue.Source{showq}, nil, nil
 	}
-	// It is found out by trying, but not by trying what cannot be.
-	if maildrop := filepath.Join(dir, string(queue.Maildrop)); isDenied(maildrop, unix.R_OK|unix.X_OK) {
-		passedOver = append(passedOver, queue.Attempt{Source: SpoolName, Err: &SpoolAccessError{maildrop}})
-	} else {
-		sources = append(sources, spool)
-	}
-	if public := filepath.Join(dir, "public"); isDenied(public, unix.X_OK) {
-		passedOver = append(passedOver, queue.Attempt{Source: ShowqName, Err: &ShowqAccessError{filepath.Join(public, "showq")}})
-	} else {
-		sources = append(sources, showq)
+	// Only a try shows what works, but a try that must fail costs time.
+	for _, candidate := range []interface {
+		queue.Source
+		CheckAccess() error
+	}{files, showq} {
+		if err := candidate.CheckAccess(); err != nil {
+			passedOver = append(passedOver, queue.Attempt{Source: candidate.Name(), Err: err})
+		} else {
+			sources = append(sources, candidate)
+		}
 	}
 	return append(sources, postqueue), passedOver, nil
 }
 
-// isDenied reports whether this user, with the rights that the process has
-// now, is refused access to a path that exists.
-func isDenied(path string, mode uint32) bool {
-	return errors.Is(unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS), unix.EACCES)
-}
-
-// isFinal reports whether another source would fail for the same reason.
+// isFinal reports whether any other source would fail for the same reason.
 func isFinal(ctx context.Context, err error) bool {
-	_, down := errors.AsType[*DownError](err)
-	_, blind := errors.AsType[*queue.BlindError](err)
-	return err == nil || ctx.Err() != nil || down || blind || errors.Is(err, queue.ErrTimeless)
+	_, down := errors.AsType[*queue.DownError](err)
+	_, indistinct := errors.AsType[*queue.IndistinctError](err)
+	return err == nil || ctx.Err() != nil || down || indistinct || errors.Is(err, queue.ErrNoArrivalTimes)
 }

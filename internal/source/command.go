@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -25,20 +26,20 @@ func (c command) String() string {
 	return strings.Join(append([]string{c.path}, c.args...), " ")
 }
 
-// environment is what the programs of Postfix get: one language and one time
-// zone whatever the caller's are, and nothing that points them elsewhere.
+// environment is what the programs of Postfix get: a fixed language and time zone,
+// and nothing that points them elsewhere.
 func environment() []string {
 	return []string{"LC_ALL=C", "TZ=UTC0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 }
 
-// reapDelay is how long the command's end is waited for once it was killed.
+// reapDelay is how long to wait for the end of a command that was killed.
 const reapDelay = 100 * time.Millisecond
 
-// run starts the command, hands its standard output to read, and returns when
-// it has ended. At the end of ctx, or when read fails, the command is killed
-// with its whole process group, and no program that holds its output open can
-// delay the return. The error is the context's cause, that of read, or an
-// *exec.ExitError, in this order.
+// run starts the command, hands its standard output to read, and returns when it
+// has ended. When ctx ends, or read fails, it kills the command with its whole
+// process group; no program that holds the output open can delay the return. The
+// error is the context's cause, that of read, or an *exec.ExitError, in this
+// order.
 func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -69,13 +70,13 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	})
 	defer stop()
 
-	err = read(&gatherer{r: stdout})
+	err = read(&pipeReader{r: stdout})
 	if err != nil {
 		cancel(err)
 	}
-	// What it has left behind in its group, if anything, ends with it: while it
-	// has not been waited for, no other group can have the number.
-	awaitEnd(cmd.Process.Pid)
+	// Whatever it has left behind in its group ends with it. Until it has been
+	// waited for, no other group can have the same number.
+	waitExited(cmd.Process.Pid)
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
 		err = waitErr
@@ -86,8 +87,8 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	return diagnostics.String(), err
 }
 
-// awaitEnd returns when a child has ended, and leaves it to be waited for.
-func awaitEnd(pid int) {
+// waitExited returns when a child has ended, and leaves it to be waited for.
+func waitExited(pid int) {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
@@ -96,23 +97,24 @@ func awaitEnd(pid int) {
 	}
 }
 
-// gatherer reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and
-// to be woken for each costs the program that writes it more than the reading.
-type gatherer struct {
+// pipeReader reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and
+// waking this process for each costs the writer more than the reading does.
+type pipeReader struct {
 	r       io.Reader
 	n       int64 // bytes read
 	partial bool  // the last read did not fill its buffer
 }
 
-// A short listing is not delayed. In the pause a pipe of 64 KiB is not filled.
+// A short listing is not delayed, and a pause is too short to fill a pipe of 64
+// KiB.
 const (
-	gatherFrom  = 64 << 10
-	gatherPause = time.Millisecond
+	pauseFrom = 64 << 10 // bytes
+	readPause = time.Millisecond
 )
 
-func (g *gatherer) Read(p []byte) (int, error) {
-	if g.partial && g.n >= gatherFrom {
-		time.Sleep(gatherPause)
+func (g *pipeReader) Read(p []byte) (int, error) {
+	if g.partial && g.n >= pauseFrom {
+		time.Sleep(readPause)
 	}
 	n, err := g.r.Read(p)
 	g.n += int64(n)
@@ -120,8 +122,8 @@ func (g *gatherer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// output returns the lines that the command prints, without white space around
-// them.
+// output returns the lines that the command prints, without surrounding white
+// space.
 func (c command) output(ctx context.Context) ([]string, error) {
 	var text strings.Builder
 	stderr, err := c.run(ctx, func(r io.Reader) error {
@@ -141,9 +143,19 @@ func (c command) output(ctx context.Context) ([]string, error) {
 // failure turns an error of run into one for people.
 func (c command) failure(stderr string, err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return &CommandError{Command: c.String(), Result: exit.Error(), Stderr: lastLine(stderr)}
+		return commandFailed(c, exit.Error(), lastLine(stderr))
 	}
 	return err
+}
+
+// commandFailed says that a command failed, with its exit status or signal and
+// what it said.
+func commandFailed(c command, result, stderr string) error {
+	text := c.String() + ": " + result
+	if stderr != "" {
+		text += ": " + stderr
+	}
+	return errors.New(text + "; run it by hand as this user")
 }
 
 func lastLine(text string) string {
@@ -152,9 +164,7 @@ func lastLine(text string) string {
 }
 
 // sbinDirs are the usual directories of Postfix's administration programs.
-func sbinDirs() []string {
-	return []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
-}
+var sbinDirs = []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
 
 // locate returns the absolute path of a program of Postfix: from one of dirs,
 // or from the command_directory that postconf prints.
@@ -164,32 +174,35 @@ func locate(ctx context.Context, dirs []string, program string) (string, error) 
 			return path, nil
 		}
 	}
-	notFound := &NotFoundError{Program: program, Dirs: dirs}
+	notFound := func(dirs []string) error {
+		return fmt.Errorf("%s not found in %s; install Postfix, or judge a listing of another host with --input",
+			program, strings.Join(dirs, ", "))
+	}
 	if program == "postconf" {
 		if path, err := exec.LookPath(program); err == nil {
 			return path, nil
 		}
-		return "", notFound
+		return "", notFound(dirs)
 	}
 	postconf, err := locate(ctx, dirs, "postconf")
 	if err != nil {
-		return "", notFound
+		return "", notFound(dirs)
 	}
 	values, err := command{postconf, []string{"-h", "command_directory"}}.output(ctx)
 	if ctx.Err() != nil {
 		return "", err
 	}
 	if err != nil || len(values) == 0 {
-		return "", notFound
+		return "", notFound(dirs)
 	}
 	dir := values[0]
 	if path := filepath.Join(dir, program); filepath.IsAbs(path) && isExecutable(path) {
 		return path, nil
 	}
 	if !slices.Contains(dirs, dir) {
-		notFound.Dirs = append(notFound.Dirs[:len(dirs):len(dirs)], dir)
+		dirs = append(slices.Clip(dirs), dir)
 	}
-	return "", notFound
+	return "", notFound(dirs)
 }
 
 func isExecutable(path string) bool {
@@ -197,8 +210,8 @@ func isExecutable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// headAndTail keeps the beginning and the end of what is written to it. What
-// went wrong stands in one of them.
+// headAndTail keeps the beginning and the end of what is written to it: one of
+// them says what went wrong.
 type headAndTail struct {
 	head, tail []byte
 }

@@ -14,51 +14,45 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/snapshot"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// input is a file, or standard input, with a listing that postqueue -j or
-// postqueue -p has printed, or with a snapshot. What it is shows its beginning.
+// input is a file, or standard input, with the output of postqueue -j or
+// postqueue -p, or with a snapshot. Its beginning shows which it is.
 type input struct {
 	path       string   // "-" is stdin
-	stdin      *os.File // read where path is "-"
+	stdin      *os.File // read if path is "-"
 	maxAge     time.Duration
 	allowEmpty bool // no bytes at all are an empty queue
 }
 
-// read reads the input. One that is older than maxAge, or from the future, is
-// refused with a *StaleError unless maxAge is 0.
-func (in *input) read(ctx context.Context, q queue.Query) []queue.Reading {
-	readings, err := in.open(ctx, q)
+// readings reads the input. It refuses one that is older than maxAge, or from the
+// future, unless maxAge is 0.
+func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, error) {
+	f, detail, err := in.open()
 	if err != nil {
-		return []queue.Reading{{Instance: queue.Instance{Name: LocalName}, Err: err}}
+		return nil, err
 	}
-	return readings
-}
-
-func (in *input) open(ctx context.Context, q queue.Query) ([]queue.Reading, error) {
-	f, detail := in.stdin, "standard input"
 	if in.path != "-" {
-		detail = in.path
-		// O_NONBLOCK: to open a FIFO is to wait for its writer, and that must end
-		// with the context, as reading does.
-		opened, err := os.OpenFile(in.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the input: %w", err)
-		}
-		defer opened.Close()
-		f = opened
+		defer f.Close()
 	}
 	r := bufio.NewReaderSize(&interruptible{ctx, f}, 64<<10)
 	empty, err := skipSpace(r)
 	if err != nil {
 		return nil, in.explain(ctx, err)
 	}
-	start, _ := r.Peek(peekLength) // less at the end, whose reason is met again
-	if isSnapshot(start) {
+	start, _ := r.Peek(peekLength) // short at the end of the input, and the next read returns the error
+	if snapshotStart.Match(start) {
 		return in.snapshot(ctx, r, detail, q)
 	}
-	if in.path != "-" {
-		if err := in.checkAge(f); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	isFile := info.Mode().IsRegular()
+	if isFile && in.path != "-" {
+		if err := in.checkAge(detail, time.Since(info.ModTime())); err != nil {
 			return nil, err
 		}
 	}
@@ -66,75 +60,88 @@ func (in *input) open(ctx context.Context, q queue.Query) ([]queue.Reading, erro
 	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, q)
 	reading.Instance.Name = LocalName
 	reading.Took = time.Since(began)
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+	if isFile {
 		reading.Summary.AsOf = info.ModTime()
 	}
 	return []queue.Reading{reading}, nil
 }
 
-func (in *input) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			return errors.New("nothing came from the input before the time was up; see what should write it")
-		}
-		return fmt.Errorf("nothing could be read from the input: %w", context.Cause(ctx))
+// open returns the file, and what it is called in messages.
+func (in *input) open() (f *os.File, detail string, err error) {
+	if in.path == "-" {
+		return in.stdin, "standard input", nil
 	}
-	return fmt.Errorf("cannot read the input: %w", err)
+	// O_NONBLOCK: opening a FIFO would wait for its writer, but waiting must end
+	// with the context, as reading does.
+	f, err = os.OpenFile(in.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot read the input: %w", err)
+	}
+	return f, in.path, nil
 }
 
-// peekLength is how much of the input shows what it is.
+func (in *input) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return fmt.Errorf("cannot read the input: %w", err)
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		return errors.New("nothing came from the input before the time was up; check the program that writes it")
+	default:
+		return fmt.Errorf("cannot read the input: %w", context.Cause(ctx))
+	}
+}
+
+// peekLength is how many bytes of the input show what it is.
 const peekLength = 80
 
-// isSnapshot reports whether a document that begins so is a snapshot: its first
-// member says so.
-func isSnapshot(start []byte) bool {
-	pattern := regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + queue.SnapshotFormat + `"`)
-	return pattern.Match(start)
-}
+// snapshotStart is the beginning of a snapshot: its first member says what it is.
+var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + snapshot.Format + `"`)
 
-// snapshot reads a snapshot.
 func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q queue.Query) ([]queue.Reading, error) {
 	if !q.Filter.IsZero() {
-		return nil, errors.New("a snapshot holds numbers, no messages: filter where it is written")
+		return nil, errors.New("a snapshot has numbers but no messages; filter when it is written")
 	}
 	now := time.Now()
-	readings, taken, err := queue.ReadSnapshot(r, now)
+	readings, taken, err := snapshot.Read(r, now)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-			err = errors.New("the snapshot did not end before the time was up; see what should write it")
+			err = errors.New("the snapshot did not end before the time was up; check the program that writes it")
 		}
 		return nil, fmt.Errorf("%s: %w", detail, err)
 	}
 	age := now.Sub(taken).Truncate(time.Second)
-	if in.maxAge > 0 && (age > in.maxAge || age < -clockSlack) {
-		return nil, &StaleError{Path: detail, Age: age, MaxAge: in.maxAge}
+	if err := in.checkAge(detail, age); err != nil {
+		return nil, err
 	}
 	for _, reading := range readings {
 		if q.Reasons && reading.Complete() && reading.Summary.Reasons == nil {
 			return nil, fmt.Errorf("%s does not say why mail is deferred; write it with --by-reason", detail)
 		}
-	}
-	for _, reading := range readings {
-		reading.Summary.Detail = fmt.Sprintf("%s, a snapshot of %s ago", detail, age)
+		reading.Summary.Detail = fmt.Sprintf("%s, a snapshot of %s ago", detail, units.FormatDuration(age))
 	}
 	return readings, nil
 }
 
-// clockSlack is how much of the future is only a coarser clock.
+// clockSlack is how far in the future a time may be because clocks differ in
+// precision.
 const clockSlack = time.Second
 
-func (in *input) checkAge(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil || in.maxAge == 0 || !info.Mode().IsRegular() {
-		return err
-	}
-	if age := time.Since(info.ModTime()); age > in.maxAge || age < -clockSlack {
-		return &StaleError{Path: in.path, Age: age, MaxAge: in.maxAge}
+// checkAge returns an error if a listing of this age must not be judged.
+func (in *input) checkAge(detail string, age time.Duration) error {
+	switch {
+	case in.maxAge == 0:
+		return nil
+	case age < -clockSlack:
+		return fmt.Errorf("%s was written %s in the future; set the clock right, or judge it with --max-age 0",
+			detail, units.FormatDuration(-age))
+	case age > in.maxAge:
+		return fmt.Errorf("%s was written %s ago, more than %s; find out why it is no longer written, or raise --max-age",
+			detail, units.FormatDuration(age), units.FormatDuration(in.maxAge))
 	}
 	return nil
 }
 
-// skipSpace passes over white space and reports whether there is nothing else.
+// skipSpace skips white space and reports whether there is nothing else.
 func skipSpace(r *bufio.Reader) (empty bool, err error) {
 	for {
 		switch c, err := r.ReadByte(); {
@@ -148,7 +155,7 @@ func skipSpace(r *bufio.Reader) (empty bool, err error) {
 	}
 }
 
-// listing is what postqueue -j or postqueue -p has printed.
+// listing is the output of postqueue -j or postqueue -p.
 type listing struct {
 	r          io.Reader
 	start      []byte // of r
@@ -164,28 +171,28 @@ func (l *listing) Read(_ context.Context, _ queue.Depth, visit func(*queue.Messa
 	switch {
 	case l.empty && l.allowEmpty:
 	case l.empty:
-		err = ErrEmptyInput
+		err = errEmptyInput
 	case l.start[0] == '{':
 		facts.Unreadable, err = parseJSON(l.r, visit)
 	case isTextHeader(l.start), bytes.HasPrefix(l.start, []byte(textEmpty)):
-		facts.Blind, facts.Timeless = textBlind(), true
+		facts.Indistinct, facts.NoArrivalTimes = indistinctInText, true
 		err = parseText(l.r, visit)
 	default:
 		line, _, _ := bytes.Cut(l.start, []byte("\n"))
-		err = &UnknownFormatError{Start: string(line[:min(len(line), 40)])}
+		err = fmt.Errorf("the input is not the output of postqueue -j or postqueue -p: it begins with %s", line[:min(len(line), 40)])
 	}
 	return facts, err
 }
 
-// interruptible reads a file whose reads may block, such as standard input,
-// until its context ends.
+// interruptible reads a file whose reads may block, such as standard input, until
+// its context ends.
 type interruptible struct {
 	ctx context.Context
 	f   *os.File
 }
 
-// pollInterval is how soon the end of the context is noticed while there is
-// nothing to read.
+// pollInterval is how soon the end of the context is noticed when there is nothing
+// to read.
 const pollInterval = 50 * time.Millisecond
 
 func (r *interruptible) Read(p []byte) (int, error) {

@@ -8,11 +8,12 @@ import (
 	"math"
 	"slices"
 
+	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// jsonMessage is a line of postqueue -j. The format is described in
-// postqueue(1), "JSON OBJECT FORMAT": unknown members must be ignored.
+// jsonMessage is a line of postqueue -j. postqueue(1) describes the format, "JSON
+// OBJECT FORMAT": unknown members must be ignored.
 type jsonMessage struct {
 	QueueName    string          `json:"queue_name"`
 	QueueID      string          `json:"queue_id"`
@@ -29,22 +30,22 @@ type jsonRecipient struct {
 	BounceReason string `json:"bounce_reason"` // from Postfix 3.11 on
 }
 
-// waits reports whether the message still waits for this recipient: one that
-// has bounced and has no reason for a delay is done.
+// waits reports whether the message still waits for this recipient. One that has
+// bounced and has no reason for a delay is done.
 func (r *jsonRecipient) waits() bool {
 	return r.BounceReason == "" || r.DelayReason != ""
 }
 
-// What a member is before it has been read: a message without one of these is
-// not readable.
+// The values of members that have not been read. Without them a message is
+// unreadable.
 const (
 	noTime = math.MinInt64
 	noSize = -1
 )
 
 func (m *jsonMessage) reset() {
-	// Not only the used part: the decoder goes on where an earlier, longer list
-	// has left its values.
+	// Beyond the length, too: the decoder merges into the values that a longer list
+	// has left there.
 	clear(m.Recipients[:cap(m.Recipients)])
 	*m = jsonMessage{ArrivalTime: noTime, MessageSize: noSize, Recipients: m.Recipients[:0]}
 }
@@ -53,7 +54,7 @@ func (m *jsonMessage) complete() bool {
 	return slices.Contains(queue.Names(), queue.Name(m.QueueName)) && m.ArrivalTime != noTime && m.MessageSize >= 0
 }
 
-// fill makes the message of what was read of the line.
+// fill fills in a message from what was read of the line.
 func (m *jsonMessage) fill(to *queue.Message) {
 	*to = queue.Message{
 		ID:           m.QueueID,
@@ -66,7 +67,7 @@ func (m *jsonMessage) fill(to *queue.Message) {
 		to.Queue = name
 	}
 	if m.ArrivalTime != noTime {
-		to.Arrival = arrivalTime(m.ArrivalTime)
+		to.Arrival = queue.ArrivalTime(m.ArrivalTime)
 	}
 	for i := range m.Recipients {
 		if r := &m.Recipients[i]; r.waits() {
@@ -75,28 +76,28 @@ func (m *jsonMessage) fill(to *queue.Message) {
 	}
 }
 
-// parseJSON reads the output of postqueue -j. A complete line that cannot be
-// understood is counted in unreadable and visited as a message with what its
-// leading members give; it is an error, ErrNoListing, only if no line can be
-// understood. A last line without its end is an error, ErrCutOff.
+// parseJSON reads the output of postqueue -j. It counts a whole line that it cannot
+// parse in unreadable, and visits a message with what the leading members say;
+// only if no line can be parsed, the error is errNoListing. It is errCutOff if the
+// last line has no end.
 func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
-	lines := newLineReader(r)
+	listing := lines.NewReader(r)
 	var (
 		decoded  jsonMessage
 		message  queue.Message
 		readable bool
 	)
 	for {
-		line, err := lines.next()
+		line, err := listing.Next()
 		switch {
-		case err == nil, errors.Is(err, errLineTooLong):
+		case err == nil, errors.Is(err, lines.ErrTooLong):
 		case errors.Is(err, io.EOF):
 			if unreadable > 0 && !readable {
-				return unreadable, ErrNoListing
+				return unreadable, errNoListing
 			}
 			return unreadable, nil
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return unreadable, ErrCutOff
+			return unreadable, errCutOff
 		default:
 			return unreadable, err
 		}
@@ -115,9 +116,9 @@ func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err e
 	}
 }
 
-// salvage reads the leading members of a line up to the first that is broken
-// or is no plain value. postqueue writes the numbers before the addresses, and
-// it is the addresses that strangers choose.
+// salvage reads the leading members of a line, up to the first that is broken or
+// not a plain value. postqueue writes the numbers before the addresses, and
+// strangers choose only the addresses.
 func salvage(line []byte) jsonMessage {
 	m := jsonMessage{ArrivalTime: noTime, MessageSize: noSize}
 	tokens := json.NewDecoder(bytes.NewReader(line))

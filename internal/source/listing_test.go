@@ -3,7 +3,6 @@ package source
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
@@ -81,9 +81,9 @@ func TestParseJSON(t *testing.T) {
 		{name: "no size", listing: good + `{"queue_name": "hold", "arrival_time": 5}` + "\n", want: []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}}, unreadable: 1},
 		{name: "a size below zero", listing: good + `{"queue_name": "hold", "arrival_time": 5, "message_size": -7}` + "\n", want: []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}}, unreadable: 1},
 		{name: "no object", listing: good + "[]\n", want: []queue.Message{goodMessage, {}}, unreadable: 1},
-		{name: "no line can be understood", listing: "[]\n{}\n", want: []queue.Message{{}, {}}, unreadable: 2, err: ErrNoListing},
-		{name: "cut off inside a line", listing: good + good[:100], want: []queue.Message{goodMessage}, err: ErrCutOff},
-		{name: "cut off before the last line's end", listing: good[:len(good)-1], err: ErrCutOff},
+		{name: "no line can be understood", listing: "[]\n{}\n", want: []queue.Message{{}, {}}, unreadable: 2, err: errNoListing},
+		{name: "cut off inside a line", listing: good + good[:100], want: []queue.Message{goodMessage}, err: errCutOff},
+		{name: "cut off before the last line's end", listing: good[:len(good)-1], err: errCutOff},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestParseText(t *testing.T) {
 		name    string
 		listing string
 		want    []queue.Message
-		err     error
+		err     string
 	}{
 		{name: "empty queue", listing: "Mail queue is empty\n"},
 		{
@@ -138,36 +138,36 @@ func TestParseText(t *testing.T) {
 			listing: header + "BF7D49EA4C2      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 0 Kbytes in 1 Request.\n",
 			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 263, Sender: "MAILER-DAEMON"}},
 		},
-		{name: "nothing but a header", listing: header, err: ErrCutOff},
+		{name: "nothing but a header", listing: header, err: errCutOff.Error()},
 		{
 			name:    "no summary",
 			listing: header + "BF7D49EA4C2      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n",
 			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 263, Sender: "MAILER-DAEMON"}},
-			err:     ErrCutOff,
+			err:     errCutOff.Error(),
 		},
 		{
 			name:    "a message is missing",
 			listing: header + "BF7D49EA4C2      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 0 Kbytes in 2 Requests.\n",
 			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 263, Sender: "MAILER-DAEMON"}},
-			err:     &SumError{Messages: 1, SummaryMessages: 2},
+			err:     "the listing has 1 messages of 0 KiB, but its summary says 2 of 0 KiB: lines are missing; make it again",
 		},
 		{
 			name:    "the sizes are others",
 			listing: header + "BF7D49EA4C2     2047 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 2 Kbytes in 1 Request.\n",
 			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 2047, Sender: "MAILER-DAEMON"}},
-			err:     &SumError{Messages: 1, KiB: 1, SummaryMessages: 1, SummaryKiB: 2},
+			err:     "the listing has 1 messages of 1 KiB, but its summary says 1 of 2 KiB: lines are missing; make it again",
 		},
 		{
 			name:    "a line that is no message",
 			listing: header + "postqueue: warning: something\n-- 0 Kbytes in 1 Request.\n",
-			err:     &SumError{SummaryMessages: 1},
+			err:     "the listing has 0 messages of 0 KiB, but its summary says 1 of 0 KiB: lines are missing; make it again",
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			visit, visited := collect()
 			err := parseText(strings.NewReader(tt.listing), visit)
-			if fmt.Sprint(err) != fmt.Sprint(tt.err) {
+			if errorText(err) != tt.err {
 				t.Errorf("error %v, want %v", err, tt.err)
 			}
 			if diff := cmp.Diff(tt.want, *visited); diff != "" {
@@ -261,26 +261,10 @@ func TestCutOffAnywhere(t *testing.T) {
 	}
 }
 
-func TestLineReader(t *testing.T) {
-	long := strings.Repeat("x", 300<<10)
-	lines := newLineReader(strings.NewReader("a\n" + long + "\r\n\nlast"))
-	for i, want := range []string{"a", long, ""} {
-		if got, err := lines.next(); string(got) != want || err != nil {
-			t.Errorf("line %d: %d bytes, %v; want %d bytes", i, len(got), err, len(want))
-		}
-	}
-	if got, err := lines.next(); string(got) != "last" || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("last line: %q, %v", got, err)
-	}
-	if _, err := lines.next(); !errors.Is(err, io.EOF) {
-		t.Errorf("after the last line: %v", err)
-	}
-}
-
 func TestLineOver64MiBIsUnreadableAndPassedOver(t *testing.T) {
 	const start = `{"queue_name": "hold", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, "sender": "`
 	const next = `{"queue_name": "hold", "arrival_time": 5, "message_size": 8}` + "\n"
-	huge := io.MultiReader(strings.NewReader(start), io.LimitReader(repeat('x'), maxLine), strings.NewReader("\"}\n"+next))
+	huge := io.MultiReader(strings.NewReader(start), io.LimitReader(repeat('x'), lines.MaxLength), strings.NewReader("\"}\n"+next))
 	visit, visited := collect()
 	unreadable, err := parseJSON(huge, visit)
 	if unreadable != 1 || err != nil {

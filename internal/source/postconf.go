@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ type postfix struct {
 func (p postfix) command(ctx context.Context, program string, args ...string) (command, error) {
 	dirs := p.dirs
 	if dirs == nil {
-		dirs = sbinDirs()
+		dirs = sbinDirs
 	}
 	path, err := locate(ctx, dirs, program)
 	if err != nil {
@@ -34,8 +35,8 @@ func (p postfix) command(ctx context.Context, program string, args ...string) (c
 	return command{path, args}, nil
 }
 
-// settings returns the values of parameters of main.cf, as many as there are
-// parameters, be they empty because of an error.
+// settings returns the values of parameters of main.cf, one for each parameter,
+// empty if it is unknown because of an error.
 func (p postfix) settings(ctx context.Context, parameters ...string) ([]string, error) {
 	c, err := p.command(ctx, "postconf", append([]string{"-xh"}, parameters...)...)
 	var values []string
@@ -48,11 +49,10 @@ func (p postfix) settings(ctx context.Context, parameters ...string) ([]string, 
 	return values, err
 }
 
-// settingTimeout is for a word about a failure that is known already.
+// settingTimeout is for a detail of a failure that is known already.
 const settingTimeout = time.Second
 
-// presentValue returns a parameter as it stands in main.cf, nil where it cannot
-// be had.
+// presentValue returns a parameter as main.cf has it, nil if it cannot be had.
 func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 	ctx, cancel := context.WithTimeout(ctx, settingTimeout)
 	defer cancel()
@@ -67,13 +67,13 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 	return &values[0]
 }
 
-// queueDir returns queue_directory. Where main.cf says it plainly, or says
-// nothing and the directory is in its usual place, postconf need not be asked:
-// running it takes longer than reading a queue of a thousand messages.
+// queueDir returns queue_directory. It does not ask postconf if main.cf has a
+// plain value, or none and the directory is in its usual place: running postconf
+// takes longer than reading a queue of a thousand messages.
 func (p postfix) queueDir(ctx context.Context) (string, error) {
 	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
 	if errors.Is(err, os.ErrNotExist) {
-		return "", &NoConfigError{Path: p.mainCF(), Reason: "No such file or directory"}
+		return "", noConfig(p.mainCF(), "No such file or directory")
 	}
 	if err == nil && filepath.IsAbs(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "active")); !errors.Is(err, os.ErrNotExist) {
@@ -84,7 +84,12 @@ func (p postfix) queueDir(ctx context.Context) (string, error) {
 	return values[0], err
 }
 
-// ownName returns multi_instance_name, empty where the instance has none or it
+// noConfig says that main.cf cannot be read.
+func noConfig(path, reason string) error {
+	return fmt.Errorf("postqueue cannot open %s: %s; restore the file, or name the right directory with --config-dir", path, reason)
+}
+
+// ownName returns multi_instance_name, empty if the instance has none or it
 // cannot be had.
 func (p postfix) ownName(ctx context.Context) string {
 	name, err := p.plainSetting("multi_instance_name", "")
@@ -115,11 +120,12 @@ func (p postfix) plainSetting(parameter, byDefault string) (string, error) {
 	return plainSetting(f, parameter, byDefault)
 }
 
-// errNotPlain is a setting that only Postfix itself can make out.
+// errNotPlain says that only Postfix itself can evaluate a setting.
 var errNotPlain = errors.New("the setting refers to others")
 
-// plainSetting returns the value of a parameter in a main.cf, the last one as
-// for postconf(5), or what it is where main.cf does not have it.
+// plainSetting returns the value of a parameter in a main.cf: the last one, as in
+// postconf(5), or the default if there is none. The error is errNotPlain, or that
+// of reading.
 func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error) {
 	value, current := byDefault, false
 	lines := bufio.NewScanner(mainCF)
@@ -128,7 +134,7 @@ func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error)
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case trimmed == "" || trimmed[0] == '#':
-		case line[0] == ' ' || line[0] == '\t': // goes on
+		case line[0] == ' ' || line[0] == '\t': // continues the line before
 			if current {
 				value += " " + trimmed
 			}
@@ -145,7 +151,7 @@ func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error)
 	return value, lines.Err()
 }
 
-// mailVersion returns mail_version, empty where it cannot be had.
+// mailVersion returns mail_version, empty if it cannot be had.
 func (p postfix) mailVersion(ctx context.Context) string {
 	values, err := p.settings(ctx, "mail_version")
 	if err != nil {

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,17 +11,15 @@ import (
 	"regexp"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// Postqueue reads the queue with postqueue(1): as JSON, or as text where
-// Postfix is older than 3.1. It needs no privileges: postqueue has them.
+// Postqueue reads the queue with postqueue(1): as JSON, or as text if Postfix is
+// older than 3.1. It needs no privileges: postqueue has them.
 type Postqueue struct{ postfix }
 
 // Name returns "postqueue".
-func (*Postqueue) Name() string { return "postqueue" }
+func (*Postqueue) Name() string { return PostqueueName }
 
 // Read runs postqueue.
 func (p *Postqueue) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
@@ -45,31 +44,28 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 		if format == "-j" {
 			facts.Unreadable, listingErr = parseJSON(r, visit)
 		} else {
-			facts.Blind, facts.Timeless = textBlind(), true
+			facts.Indistinct, facts.NoArrivalTimes = indistinctInText, true
 			listingErr = parseText(r, visit)
 		}
-		// What is wrong with a listing that could be read to its end is known
-		// best to postqueue.
+		// If the listing could be read to its end, postqueue knows best what is
+		// wrong with it.
 		if errors.Is(listingErr, os.ErrDeadlineExceeded) || errors.As(listingErr, new(*fs.PathError)) {
 			return listingErr
 		}
 		return nil
 	})
-	switch {
-	case ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case err != nil:
-		err = p.explain(ctx, c, stderr, err)
-	default:
-		err = listingErr
-	}
-	if down, ok := errors.AsType[*DownError](err); ok {
-		facts.Down = orUnknown(down.Reason)
-	} else if reason, ok := cutDiagnostic(stderr, "warning: Mail system is down -- accessing queue directly"); ok {
-		// Root gets a listing and exit status 0 all the same.
+	if reason, ok := cutDiagnostic(stderr, "warning: Mail system is down -- accessing queue directly"); ok {
+		// Root gets a listing and exit status 0 nevertheless.
 		facts.Down = orUnknown(reason)
 	}
-	return facts, err
+	switch {
+	case ctx.Err() != nil:
+		return facts, context.Cause(ctx)
+	case err != nil:
+		return facts, p.explain(ctx, c, stderr, err)
+	default:
+		return facts, listingErr
+	}
 }
 
 func orUnknown(reason string) string {
@@ -79,49 +75,60 @@ func orUnknown(reason string) string {
 	return reason
 }
 
-// explain finds out what a failure of postqueue means. Whatever it is, the
-// exit status is 69: only the text tells (postqueue.c, showq_compat.c,
-// mail_conf.c, mail_queue.c of Postfix).
+// deniedUser is what postqueue says to a user who may not list the queue.
+var deniedUser = regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
+
+// explain says what a failure of postqueue means. The exit status is always 69:
+// only the text tells failures apart (postqueue.c, showq_compat.c, mail_conf.c,
+// mail_queue.c of Postfix).
 func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err error) error {
 	fatal := func(text string) (rest string, found bool) { return cutDiagnostic(stderr, "fatal: "+text) }
 
 	if reason, ok := fatal("Queue report unavailable - mail system is down"); ok {
-		return &DownError{reason, queue.Instance{ConfigDir: p.configDir}}
+		return &queue.DownError{Reason: reason, Instance: queue.Instance{ConfigDir: p.configDir}}
 	}
-	deniedUser := regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
 	if m := deniedUser.FindStringSubmatch(stderr); m != nil {
-		denied := &AccessError{User: m[1], Authorized: p.presentValue(ctx, "authorized_mailq_users"), ConfigDir: p.configDir}
-		if m[1] == "unknown" {
-			denied.User, denied.Nameless = m[2], true
-		}
-		return denied
+		return p.denied(ctx, m[1], m[2])
 	}
 	if reason, ok := fatal("Connect to the Postfix showq service: "); ok && strings.Contains(reason, "Permission denied") {
-		return &SetgidError{Path: c.path, Cause: setgidCause(c.path)}
+		return setgidLost(c.path)
 	}
 	if dir, ok := cutDiagnostic(stderr, "error: unauthorized configuration directory name: "); ok {
-		return &ConfigDirError{Dir: dir, Listed: postfix{dirs: p.dirs}.presentValue(ctx, "alternate_config_directories")}
+		listed := postfix{dirs: p.dirs}.presentValue(ctx, "alternate_config_directories")
+		return fmt.Errorf("the default instance does not list configuration directory %s; as root: %s",
+			dir, addToList("", "alternate_config_directories", listed, dir))
 	}
 	if detail, ok := fatal("open "); ok {
 		if path, reason, ok := strings.Cut(detail, "/main.cf: "); ok {
-			return &NoConfigError{path + "/main.cf", reason}
+			return noConfig(path+"/main.cf", reason)
 		}
 	}
 	if strings.Contains(stderr, "invalid option -- 'j'") || strings.Contains(stderr, "illegal option -- j") {
 		return errNoJSON
 	}
 	if detail, ok := fatal("malformed showq server response"); ok {
-		return &BrokenStreamError{"malformed showq server response" + detail}
+		return fmt.Errorf("the showq service broke off the listing (malformed showq server response%s); look for showq in the mail log", detail)
 	}
-	var start *exec.Error
-	if errors.As(err, &start) || errors.As(err, new(*fs.PathError)) {
-		return &CommandError{Command: c.String(), Result: err.Error()}
+	if errors.As(err, new(*exec.Error)) || errors.As(err, new(*fs.PathError)) {
+		return commandFailed(c, err.Error(), "")
 	}
 	return c.failure(stderr, err)
 }
 
-// cutDiagnostic returns what follows text in the line of postqueue's
-// diagnostics that begins with it.
+// denied says that a user is not in authorized_mailq_users. Postfix calls every
+// user without a name unknown.
+func (p *Postqueue) denied(ctx context.Context, name, number string) error {
+	who := "user " + name
+	if name == "unknown" {
+		who = "user " + number + ", which has no name,"
+	}
+	present := p.presentValue(ctx, "authorized_mailq_users")
+	return fmt.Errorf("%s is not allowed to view the mail queue; as root: %s",
+		who, addToList(p.configDir, "authorized_mailq_users", present, name))
+}
+
+// cutDiagnostic returns what follows text in the line of postqueue's diagnostics
+// that begins with it.
 func cutDiagnostic(stderr, text string) (rest string, found bool) {
 	for line := range strings.Lines(stderr) {
 		if rest, ok := strings.CutPrefix(line, "postqueue: "+text); ok {
@@ -130,19 +137,4 @@ func cutDiagnostic(stderr, text string) (rest string, found bool) {
 		}
 	}
 	return "", false
-}
-
-// setgidCause finds out why the setgid bit of a program has no effect.
-func setgidCause(path string) SetgidCause {
-	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeSetgid == 0 {
-		return SetgidBitLost
-	}
-	if on, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && on == 1 {
-		return SetgidNoNewPrivs
-	}
-	var stat unix.Statfs_t
-	if err := unix.Statfs(path, &stat); err == nil && stat.Flags&unix.ST_NOSUID != 0 {
-		return SetgidNosuid
-	}
-	return SetgidUnknown
 }

@@ -14,34 +14,54 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/spool"
 )
 
-// Showq asks the showq service itself, as root, the mail owner or a member of
-// its group. Postfix 3.1 or later.
+// Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail
+// owner and its group may.
 type Showq struct {
 	QueueDir string // queue_directory
 	Instance queue.Instance
 }
 
 // Name returns "showq".
-func (*Showq) Name() string { return "showq" }
+func (*Showq) Name() string { return ShowqName }
 
-// Read reads the listing. A service that nobody listens for is a *DownError.
+func (s *Showq) socket() string { return filepath.Join(s.QueueDir, "public", "showq") }
+
+// CheckAccess returns an error if this user, with the rights that the process has
+// now, certainly cannot connect to the service.
+func (s *Showq) CheckAccess() error {
+	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.socket()), unix.X_OK, unix.AT_EACCESS)
+	if errors.Is(err, unix.EACCES) {
+		return showqDenied(s.socket())
+	}
+	return nil
+}
+
+func showqDenied(path string) error {
+	return fmt.Errorf("this user may not connect to %s: only root, the mail owner and its group may; use --source postqueue", path)
+}
+
+// Read reads the listing. The error is a *queue.DownError if nothing listens on
+// the socket.
 func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
-	path := filepath.Join(s.QueueDir, "public", "showq")
+	path := s.socket()
 	facts := queue.Facts{Detail: path}
 	conn, err := dialUnix(ctx, path)
 	switch reason := refusal(path, err); {
 	case errors.Is(err, os.ErrPermission):
-		return facts, &ShowqAccessError{path}
+		return facts, showqDenied(path)
 	case reason != "":
-		// A directory that is no queue directory has no socket either.
+		// In a directory that is not a queue directory there is no socket either.
 		if _, err := os.Stat(filepath.Join(s.QueueDir, "active")); errors.Is(err, os.ErrNotExist) {
-			return facts, &NoQueueDirError{s.QueueDir}
+			return facts, &spool.NotQueueDirError{Path: s.QueueDir}
 		}
-		facts.Down = reason
-		return facts, &DownError{reason, s.Instance}
+		return facts, &queue.DownError{Reason: reason, Instance: s.Instance}
 	case err != nil && ctx.Err() == nil:
 		return facts, fmt.Errorf("cannot connect to %s: %w", path, err)
 	case err != nil:
@@ -56,30 +76,32 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 	case ctx.Err() != nil:
 		return facts, context.Cause(ctx)
 	case errors.Is(err, errOldShowq):
-		return facts, &OldShowqError{path}
+		return facts, fmt.Errorf("%s answers with text, as Postfix 3.0 and earlier do; use --source postqueue", path)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return facts, &ShowqProtocolError{path, "it ends before the end of the listing"}
-	case err != nil:
-		return facts, &ShowqProtocolError{path, err.Error()}
+		err = errors.New("it ends before the end of the listing")
 	}
-	return facts, nil
+	if err != nil {
+		err = fmt.Errorf("%s does not speak the protocol of showq: %w; look for showq in the mail log", path, err)
+	}
+	return facts, err
 }
 
-// maxAttribute is how long an attribute of showq may be. Postfix cuts lines of
-// its logs, and with them reasons, at 2 KiB; addresses come from there too.
+// maxAttribute is the length limit of an attribute of showq, in bytes. Postfix
+// cuts lines of its logs, and so reasons, at 2 KiB; addresses come from there,
+// too.
 const maxAttribute = 64 << 10
 
 var errOldShowq = errors.New("text instead of attributes")
 
-// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and
-// values, each ended by a NUL. An empty name ends a message, and another one
-// the listing. From 3.6 on the same kind of list, with the protocol's name,
-// comes first.
+// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and values,
+// each followed by a NUL. An empty name ends a message, and another one the
+// listing. From 3.6 on, a list of the same kind with the protocol's name comes
+// first.
 //
-// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq
-// for the text of older versions, or says what was received.
+// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq for
+// the text of older versions, or says what was received.
 func parseShowq(r io.Reader, visit func(*queue.Message)) error {
-	p := showqParser{r: bufio.NewReaderSize(r, 64<<10)}
+	p := showqParser{r: bufio.NewReaderSize(r, maxAttribute)}
 	if start, _ := p.r.Peek(20); isTextHeader(start) || bytes.HasPrefix(start, []byte(textEmpty)) {
 		return errOldShowq
 	}
@@ -138,8 +160,8 @@ func (p *showqParser) banner() error {
 	return err
 }
 
-// message reads the attributes of a message, the name of the first of which
-// has been read. Attributes that later versions add are passed over.
+// message reads the attributes of a message; the name of the first has been read.
+// It skips attributes that later versions add.
 func (p *showqParser) message(name string, m *queue.Message) error {
 	*m = queue.Message{SizeBytes: noSize, Recipients: m.Recipients[:0]}
 	logClass, length := "", 0
@@ -148,8 +170,8 @@ func (p *showqParser) message(name string, m *queue.Message) error {
 		if err != nil {
 			return err
 		}
-		if length += len(name) + len(value); length > maxLine {
-			return fmt.Errorf("message %s is longer than 64 MiB", m.ID)
+		if length += len(name) + len(value); length > lines.MaxLength {
+			return fmt.Errorf("message %s is longer than %d MiB", m.ID, lines.MaxLength>>20)
 		}
 		switch name {
 		case "queue_name":
@@ -161,7 +183,7 @@ func (p *showqParser) message(name string, m *queue.Message) error {
 			if err != nil {
 				return fmt.Errorf("the time is %s", value)
 			}
-			m.Arrival = arrivalTime(seconds)
+			m.Arrival = queue.ArrivalTime(seconds)
 		case "size":
 			if m.SizeBytes, err = strconv.ParseInt(value, 10, 64); err != nil {
 				return fmt.Errorf("the size is %s", value)
@@ -181,7 +203,7 @@ func (p *showqParser) message(name string, m *queue.Message) error {
 				return errors.New("a reason comes before its recipient")
 			}
 			if logClass == "bounce" {
-				m.Recipients = m.Recipients[:last] // done: it waits for nothing
+				m.Recipients = m.Recipients[:last] // done: it is not waiting
 			} else {
 				m.Recipients[last].Reason = value
 			}

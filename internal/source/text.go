@@ -3,42 +3,39 @@ package source
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// textEmpty is all there is of an empty text listing.
+// textEmpty is the whole text listing of an empty queue.
 const textEmpty = "Mail queue is empty"
 
-// noTextReason stands for no reason after recipients that had one.
+// noTextReason follows recipients with a reason and stands for none.
 const noTextReason = "reason unavailable"
 
-// isTextHeader reports whether a line is the first of a text listing. It has
-// more dashes where long queue IDs are enabled.
+// isTextHeader reports whether a line is the first of a text listing. With long
+// queue IDs it has more dashes.
 func isTextHeader(line []byte) bool {
 	title := bytes.TrimLeft(line, "-")
 	return len(title) < len(line) && bytes.HasPrefix(title, []byte("Queue ID-"))
 }
 
-// textBlind are the queues that have no mark in a text listing.
-func textBlind() []queue.Name {
-	return []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}
-}
-
-// parseText reads the output of postqueue -p, as showq_compat.c of Postfix
-// writes it: a header, for each message a line, its reasons and recipients and
-// a blank line, and a summary. A listing whose summary is missing or does not
-// agree with its messages is an error, ErrCutOff or *SumError.
+// parseText reads the output of postqueue -p, as showq_compat.c of Postfix writes
+// it: a header; for each message a line, its reasons and recipients, and a blank
+// line; and a summary. The error is errCutOff if the summary is missing, and
+// another one if it contradicts the messages.
 func parseText(r io.Reader, visit func(*queue.Message)) error {
 	p := textParser{visit: visit}
-	lines := newLineReader(r)
+	listing := lines.NewReader(r)
 	for {
-		line, err := lines.next()
+		line, err := listing.Next()
 		switch {
-		case err == nil, errors.Is(err, errLineTooLong):
+		case err == nil, errors.Is(err, lines.ErrTooLong):
 			p.line(line)
 			continue
 		case errors.Is(err, io.ErrUnexpectedEOF):
@@ -56,7 +53,7 @@ func parseText(r io.Reader, visit func(*queue.Message)) error {
 type textParser struct {
 	visit   func(*queue.Message)
 	message queue.Message
-	open    bool   // message has been begun
+	open    bool   // message is not complete yet
 	reason  string // of the recipients that follow
 
 	messages, sizeBytes int64
@@ -92,8 +89,8 @@ func (p *textParser) line(line []byte) {
 	}
 }
 
-// begin reads the line of a message: ID with its marks, size, four words of
-// time, sender. A line that is none is passed over: the summary shows the loss.
+// begin reads the line of a message: ID with its marks, size, four words of time,
+// sender. It skips any other line: the summary shows the loss.
 func (p *textParser) begin(line string) {
 	p.flush()
 	id, rest, _ := strings.Cut(line, " ")
@@ -125,7 +122,7 @@ func (p *textParser) begin(line string) {
 	}
 }
 
-// flush visits the message that was begun, if any.
+// flush visits the message that is complete now, if there is one.
 func (p *textParser) flush() {
 	if !p.open {
 		return
@@ -136,12 +133,12 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
-// parseTextSummary reads the last line; nil where it is none. Only its exact form
-// is taken for the end of a listing.
+// parseTextSummary reads the last line; nil if it is anything else. Only its exact
+// form ends a listing.
 func parseTextSummary(line string) *textSummary {
 	kibText, rest, _ := strings.Cut(strings.TrimPrefix(line, "-- "), " Kbytes in ")
 	messagesText, end, _ := strings.Cut(rest, " Request")
-	// Of 63 bits, and without a sign.
+	// 63 bits, without a sign.
 	kib, kibErr := strconv.ParseUint(kibText, 10, 63)
 	messages, messagesErr := strconv.ParseUint(messagesText, 10, 63)
 	if kibErr != nil || messagesErr != nil || (end != "." && end != "s.") {
@@ -150,18 +147,16 @@ func parseTextSummary(line string) *textSummary {
 	return &textSummary{int64(kib), int64(messages)}
 }
 
-// verdict says whether the listing was whole.
+// verdict returns an error if the listing was not whole.
 func (p *textParser) verdict() error {
 	switch {
 	case p.empty && p.messages == 0:
 		return nil
 	case p.summary == nil:
-		return ErrCutOff
+		return errCutOff
 	case p.summary.messages != p.messages || p.summary.kib != p.sizeBytes/1024:
-		return &SumError{
-			Messages: p.messages, KiB: p.sizeBytes / 1024,
-			SummaryMessages: p.summary.messages, SummaryKiB: p.summary.kib,
-		}
+		return fmt.Errorf("the listing has %d messages of %d KiB, but its summary says %d of %d KiB: lines are missing; make it again",
+			p.messages, p.sizeBytes/1024, p.summary.messages, p.summary.kib)
 	}
 	return nil
 }

@@ -6,12 +6,12 @@
 package thresholds
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
-	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // Range is a set of values that alert. Start and End are in the metric's own
@@ -38,8 +38,8 @@ func (r Range) AlertsFrom(value int64) bool {
 	return float64(value) > r.End
 }
 
-// MayAlertFrom reports whether the value or some larger one alerts: while it
-// does, a lower bound cannot give the all-clear.
+// MayAlertFrom reports whether the value or some larger one alerts: if it does,
+// a lower bound cannot give the all-clear.
 func (r Range) MayAlertFrom(value int64) bool {
 	if r.Inside {
 		return float64(value) <= r.End
@@ -48,9 +48,8 @@ func (r Range) MayAlertFrom(value int64) bool {
 }
 
 // String returns the canonical form, which Parse reads back to the same Range
-// for a metric that is a count: a start of 0 and an infinite end are left out,
-// so that an upper limit is a plain number, the only form that most graphs
-// draw.
+// for a metric that is a count. It leaves out a start of 0 and an infinite end,
+// so that an upper limit is a plain number, the only form that most graphs draw.
 func (r Range) String() string {
 	var b strings.Builder
 	if r.Inside {
@@ -60,82 +59,72 @@ func (r Range) String() string {
 	case math.IsInf(r.Start, -1):
 		b.WriteString("~:")
 	case r.Start != 0 || math.IsInf(r.End, 1):
-		b.WriteString(formatNumber(r.Start))
+		b.WriteString(units.FormatNumber(r.Start))
 		b.WriteByte(':')
 	}
 	if !math.IsInf(r.End, 1) {
-		b.WriteString(formatNumber(r.End))
+		b.WriteString(units.FormatNumber(r.End))
 	}
 	return b.String()
 }
 
-// formatNumber writes a number without an exponent, which most readers of
-// performance data do not understand.
-func formatNumber(f float64) string {
-	return strconv.FormatFloat(f, 'f', -1, 64)
-}
-
-// RangeError says why a text is not a range.
-type RangeError struct {
-	Text   string
-	Reason string // with a way out where there is one
-}
-
-func (e *RangeError) Error() string {
-	return fmt.Sprintf("%s is not a range: %s", e.Text, e.Reason)
-}
-
-// ParseRange reads a range whose numbers are in the given unit as people write
-// it: KiB for bytes unless a number has its own suffix (K, M, G, KiB, MiB,
-// GiB; powers of 1024), seconds unless it has one of s, m, h, d, w. Errors are
-// of type *RangeError.
-func ParseRange(text string, unit queue.Unit) (Range, error) {
-	r, reason := parseRange(strings.TrimSpace(text), unit)
-	if reason != "" {
-		return Range{}, &RangeError{strings.TrimSpace(text), reason}
+// ParseRange reads a range of numbers in the given unit, as Unit.Parse reads
+// them.
+func ParseRange(text string, unit units.Unit) (Range, error) {
+	text = strings.TrimSpace(text)
+	r, err := parseRange(text, unit)
+	if err != nil {
+		return Range{}, fmt.Errorf(`invalid range "%s": %w`, text, err)
 	}
 	return r, nil
 }
 
-func parseRange(text string, unit queue.Unit) (r Range, refusal string) {
+func parseRange(text string, unit units.Unit) (Range, error) {
 	body, inside := strings.CutPrefix(text, "@")
 	startText, endText, hasColon := strings.Cut(body, ":")
 	if !hasColon {
 		startText, endText = "", body
 	}
+	r := Range{Start: 0, End: math.Inf(1), Inside: inside}
 	switch {
-	case text == "":
-		return r, "it is empty; a range is a number or START:END"
 	case startText == "" && endText == "":
-		return r, "it has no number; a range is a number or START:END"
+		return r, errors.New("want a number or START:END")
 	case strings.Contains(endText, ":"):
-		return r, "it has more than one colon"
+		return r, errors.New("want at most one colon")
 	case body == "~":
-		return r, "~ stands before a colon only, as in ~:10"
+		return r, errors.New("want a colon after ~, as in ~:10")
 	case endText == "~":
-		return r, "~ (minus infinity) cannot be the end; leave the end out for no upper limit"
+		return r, errors.New("~ is minus infinity, which cannot be the end; leave the end out for no upper limit")
 	}
 
-	r = Range{Start: 0, End: math.Inf(1), Inside: inside}
+	number := func(number string) (float64, error) {
+		value, err := unit.Parse(number)
+		if err != nil && number != text {
+			err = fmt.Errorf("%s: %w", number, err)
+		}
+		return value, err
+	}
+	var err error
 	switch startText {
 	case "":
 	case "~":
 		r.Start = math.Inf(-1)
 	default:
-		if r.Start, refusal = parseNumber(startText, unit); refusal != "" {
-			return r, refusal
+		if r.Start, err = number(startText); err != nil {
+			return r, err
 		}
 	}
 	if endText != "" {
-		if r.End, refusal = parseNumber(endText, unit); refusal != "" {
-			return r, refusal
+		if r.End, err = number(endText); err != nil {
+			return r, err
 		}
 	}
-	if r.Start > r.End {
-		if startText == "" {
-			return r, fmt.Sprintf("it ends below 0, where it starts; did you mean ~:%s?", endText)
-		}
-		return r, fmt.Sprintf("the start is greater than the end; did you mean %s:%s?", endText, startText)
+	switch {
+	case r.Start <= r.End:
+		return r, nil
+	case startText == "":
+		return r, fmt.Errorf("it starts at 0 and ends below; did you mean ~:%s?", endText)
+	default:
+		return r, fmt.Errorf("the start is greater than the end; did you mean %s:%s?", endText, startText)
 	}
-	return r, ""
 }

@@ -8,7 +8,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// DefaultMetric is what a rule without a metric's name is about.
+// DefaultMetric is the metric of a rule that names none.
 const DefaultMetric = "emails"
 
 // Rule is a range for one metric.
@@ -26,10 +26,13 @@ func ParseRule(text string) (Rule, error) {
 	name = strings.TrimSpace(name)
 	metric, ok := queue.Lookup(name)
 	if !ok {
-		return Rule{}, &UnknownMetricError{name}
+		return Rule{}, queue.UnknownMetric(name)
 	}
 	r, err := ParseRange(rangeText, metric.Unit)
 	if err != nil {
+		if strings.Contains(rangeText, "=") {
+			err = fmt.Errorf("%w; give each metric an option of its own", err)
+		}
 		return Rule{}, err
 	}
 	return Rule{metric, r}, nil
@@ -47,7 +50,7 @@ func (rules *Rules) UnmarshalText(text []byte) error {
 		return err
 	}
 	if old, ok := rules.For(rule.Metric.Name); ok {
-		return fmt.Errorf("there are two ranges for %s, %s and %s; give one", rule.Metric.Name, old, rule.Range)
+		return fmt.Errorf("%s has two ranges, %s and %s; give it one", rule.Metric.Name, old, rule.Range)
 	}
 	*rules = append(*rules, rule)
 	return nil
@@ -63,36 +66,25 @@ func (rules Rules) For(metric string) (Range, bool) {
 	return Range{}, false
 }
 
-// Name reports whether one of the rules is about the metric.
-func (rules Rules) Name(m queue.Metric) bool {
+// Mention reports whether one of the rules is about the metric.
+func (rules Rules) Mention(m queue.Metric) bool {
 	_, ok := rules.For(m.Name)
 	return ok
 }
 
-// NameReasons reports whether one of the rules is about deferral reasons.
-func (rules Rules) NameReasons() bool {
-	return slices.ContainsFunc(rules, func(rule Rule) bool { return rule.Metric.By == queue.ByReason })
+// MentionReasons reports whether one of the rules is about deferral reasons.
+func (rules Rules) MentionReasons() bool {
+	return slices.ContainsFunc(rules, func(rule Rule) bool { return rule.Metric.Dimension == queue.ByReason })
 }
 
-// CheckFilter returns an error if a rule is about a metric that no reading
-// with this filter can have.
+// CheckFilter returns an error if a rule is about a metric that no reading with
+// this filter can have.
 func (rules Rules) CheckFilter(f queue.Filter) error {
-	available := queue.Select(f, rules.Name)
+	available := queue.Select(f, rules.Mention)
 	for _, rule := range rules {
 		if !slices.ContainsFunc(available, func(m queue.Metric) bool { return m.Name == rule.Metric.Name }) {
-			return fmt.Errorf("a range for %s makes no sense while looking at %s", rule.Metric.Name, f)
+			return fmt.Errorf("there is a threshold on %s, but the filter leaves it out: %s", rule.Metric.Name, f)
 		}
 	}
 	return nil
-}
-
-// UnknownMetricError says that there is no metric of that name.
-type UnknownMetricError struct{ Name string }
-
-func (e *UnknownMetricError) Error() string {
-	var names []string
-	for _, m := range queue.Metrics() {
-		names = append(names, m.Name)
-	}
-	return fmt.Sprintf("there is no metric %s; there are %s", e.Name, strings.Join(names, ", "))
 }

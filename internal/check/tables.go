@@ -1,0 +1,155 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+const (
+	shownRows   = 10  // domains that a table shows
+	tableWidth  = 80  // columns of the table of domains and ages
+	reasonWidth = 160 // columns of a line with an example of a reason
+)
+
+// breakdownLines returns the tables that say what is stuck, and why.
+func breakdownLines(s *queue.Summary) []queue.Text {
+	if s.Breakdown == nil || s.Total.Messages == 0 {
+		return nil
+	}
+	lines := reasonTable(s.Breakdown.Reasons)
+	lines = append(lines, ageTable(s.Breakdown.Recipients, s.NoArrivalTimes)...)
+	return append(lines, senderTable(s.Breakdown.Senders)...)
+}
+
+// reasonTable returns a line for each reason why mail waits.
+func reasonTable(reasons []queue.ReasonCount) []queue.Text {
+	if len(reasons) == 0 {
+		return nil
+	}
+	lines := []queue.Text{"emails  why they wait, most often"}
+	for _, r := range reasons {
+		line := fmt.Sprintf("%6d  %s", r.Messages, r.Category.Title())
+		if r.Example != "" {
+			line += ": " + r.Example
+		}
+		lines = append(lines, shorten(queue.Safe(line), reasonWidth))
+	}
+	return lines
+}
+
+// senderTable returns the domains that most messages come from.
+func senderTable(r queue.Ranking) []queue.Text {
+	lines := []queue.Text{"emails  sender domain" + atLeast(r)}
+	for _, row := range shown(r) {
+		lines = append(lines, queue.Text(fmt.Sprintf("%6d  %s", row.Count, domainCell(row.Key, tableWidth-8))))
+	}
+	return lines
+}
+
+// ageTable returns the recipients' domains against the ages of their messages, as
+// qshape(1) does. No cell is empty, so that it can be read in any font.
+func ageTable(r queue.Ranking, noArrivalTimes bool) []queue.Text {
+	rows := append([]queue.RankingRow{r.Total}, shown(r)...)
+	rows[0].Key = "TOTAL"
+	head := []string{"T"}
+	title := "recipients by domain" + atLeast(r)
+	if !noArrivalTimes {
+		title = "recipients by domain and age in minutes" + atLeast(r)
+		head = append(head, ageHeads()...)
+	}
+	cells := [][]string{head}
+	for _, row := range rows {
+		line := []string{compact(row.Count, 7)}
+		if !noArrivalTimes {
+			for _, count := range row.ByAge {
+				line = append(line, compact(count, 4))
+			}
+		}
+		cells = append(cells, line)
+	}
+	widths := make([]int, len(head))
+	room := tableWidth
+	for i := range head {
+		for _, line := range cells {
+			widths[i] = max(widths[i], len(line[i]))
+		}
+		room -= 1 + widths[i]
+	}
+	domains := []queue.Text{"domain"}
+	width := len(domains[0])
+	for _, row := range rows {
+		domains = append(domains, domainCell(row.Key, room))
+		width = max(width, len(domains[len(domains)-1]))
+	}
+	lines := []queue.Text{title}
+	for i, line := range cells {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%-*s", width, domains[i])
+		for j, cell := range line {
+			fmt.Fprintf(&b, " %*s", widths[j], cell)
+		}
+		lines = append(lines, queue.Text(b.String()))
+	}
+	return lines
+}
+
+func ageHeads() []string {
+	var heads []string
+	for _, limit := range queue.AgeLimits() {
+		heads = append(heads, strconv.Itoa(int(limit/time.Minute)))
+	}
+	return append(heads, heads[len(heads)-1]+"+")
+}
+
+// atLeast says that the counts of rows are lower bounds, if they are.
+func atLeast(r queue.Ranking) queue.Text {
+	if r.MaxUndercount == 0 {
+		return ""
+	}
+	return ", at least"
+}
+
+// shown returns the rows that are shown, and one for all the others.
+func shown(r queue.Ranking) []queue.RankingRow {
+	rows := append([]queue.RankingRow(nil), r.Rows[:min(shownRows, len(r.Rows))]...)
+	others := r.Total
+	others.Key = "(others)"
+	for _, row := range rows {
+		others.Count -= row.Count
+		for i, count := range row.ByAge {
+			others.ByAge[i] -= count
+		}
+	}
+	if others.Count > 0 {
+		rows = append(rows, others)
+	}
+	return rows
+}
+
+// domainCell returns a domain as one word that fits into the width. It keeps the
+// end of a long one, which says whose it is.
+func domainCell(domain string, width int) queue.Text {
+	const mark = "..."
+	cell := queue.Safe(strings.ReplaceAll(domain, " ", "?"))
+	if len(cell) <= width {
+		return cell
+	}
+	return mark + cell[len(cell)-width+len(mark):]
+}
+
+// compact writes a count in at most width characters, 4 or more, rounded down.
+func compact(count int64, width int) string {
+	text := strconv.FormatInt(count, 10)
+	for _, unit := range []string{"k", "M", "G", "T"} {
+		if len(text) <= width {
+			break
+		}
+		count /= 1000
+		text = strconv.FormatInt(count, 10) + unit
+	}
+	return text
+}

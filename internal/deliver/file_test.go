@@ -1,0 +1,83 @@
+package deliver
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSendToFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.prom")
+	for _, document := range []string{"first\n", "second\n"} {
+		if err := File(path).Send(t.Context(), []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != document {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestSendToFileFailsWhole(t *testing.T) {
+	dir := t.TempDir()
+	if err := File(filepath.Join(dir, "nosuch", "x")).Send(t.Context(), []byte("x")); err == nil {
+		t.Error("no error without a directory")
+	}
+	// What is no file is left alone.
+	if err := File("/dev/null").Send(t.Context(), []byte("x")); err == nil {
+		t.Error("a device is replaced")
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "x", "y"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := File(filepath.Join(dir, "x")).Send(t.Context(), []byte("x")); err == nil || !strings.HasPrefix(err.Error(), "cannot write "+dir) {
+		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// Whoever may write into the directory could have another's file replaced.
+func TestSendToLink(t *testing.T) {
+	dir := t.TempDir()
+	precious := filepath.Join(dir, "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, leadsTo := range map[string]string{
+		"file":      precious,
+		"neighbour": "precious",
+		"nothing":   "nosuch",
+		"directory": dir,
+		"device":    "/dev/null",
+	} {
+		t.Run(name, func(t *testing.T) {
+			link := filepath.Join(dir, name)
+			if err := os.Symlink(leadsTo, link); err != nil {
+				t.Fatal(err)
+			}
+			err := File(link).Send(t.Context(), []byte("x"))
+			if err == nil || !strings.HasPrefix(err.Error(), "cannot write "+link+": it is a link, ") || !strings.HasSuffix(err.Error(), "; name the file itself; standard output is -") {
+				t.Errorf("error %v", err)
+			}
+			if got, err := os.Readlink(link); err != nil || got != leadsTo {
+				t.Errorf("the link leads to %q, %v", got, err)
+			}
+		})
+	}
+	content, err := os.ReadFile(precious)
+	if info, statErr := os.Stat(precious); err != nil || statErr != nil || string(content) != "precious" || info.Mode() != 0o600 {
+		t.Errorf("%q, %v, %v", content, err, statErr)
+	}
+}

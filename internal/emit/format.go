@@ -1,0 +1,139 @@
+// Package emit writes readings of mail queues in the formats of metrics systems.
+// It knows nothing of where they go.
+package emit
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/suggest"
+)
+
+// Format is a row of the table of formats: everything in which they differ.
+type Format struct {
+	Name string
+	// Encode returns a whole document, or nothing. It skips incomplete readings, or
+	// reports them as down if the format can.
+	Encode func(readings []queue.Reading, o Options) []byte
+	// Lines reports whether every line stands alone, so that a document may be split
+	// between lines.
+	Lines bool
+	// Bare numbers have no names. They are told apart by the order of the metrics, so
+	// all of them must be known, and there is room for one instance.
+	Bare bool
+	// Prefix reports whether the names of metrics begin with Options.Prefix.
+	Prefix bool
+	// Netdata reports whether the format takes NetdataOptions.
+	Netdata bool
+	// Snapshot reports whether the document has whole readings, breakdowns included,
+	// instead of the selected metrics.
+	Snapshot bool
+	// StatsD reports whether StatsD servers read the format, whose address the
+	// environment may have.
+	StatsD bool
+	// styles are the tag styles that the format can have, and the rules for tags in
+	// each; nil: it has no tags then.
+	styles map[TagStyle]*tagRules
+	// tagsHint says how to get tags in a format without them.
+	tagsHint string
+}
+
+var formats = []Format{
+	{
+		Name: "graphite", Encode: graphite, Lines: true, Prefix: true,
+		styles:   map[TagStyle]*tagRules{TagsNone: nil, TagsGraphite: carbonTags},
+		tagsHint: "add --tags graphite, which carbon reads since 1.1",
+	},
+	{
+		Name: "influx", Encode: influx, Lines: true,
+		styles: map[TagStyle]*tagRules{TagsNone: lineProtocolTags},
+	},
+	{Name: "json", Encode: encodeSnapshot, Snapshot: true, styles: withoutTags},
+	{Name: "netdata", Encode: netdata, Netdata: true, styles: withoutTags},
+	{
+		Name: "prometheus", Encode: prometheus,
+		styles: map[TagStyle]*tagRules{TagsNone: labels},
+	},
+	{
+		Name: "statsd", Encode: statsd, Lines: true, Prefix: true, StatsD: true,
+		styles: map[TagStyle]*tagRules{
+			TagsNone: nil, TagsDatadog: wordTags, TagsInflux: wordTags, TagsGraphite: carbonTags,
+		},
+		tagsHint: "add --tags datadog, influx or graphite, whichever the receiver reads",
+	},
+	{Name: "value", Encode: value, Bare: true, styles: withoutTags},
+}
+
+// Formats returns the table of formats.
+func Formats() []Format { return slices.Clone(formats) }
+
+// FormatNames returns the names of all formats.
+func FormatNames() []string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// LookupFormat returns the format of that name.
+func LookupFormat(name string) (Format, error) {
+	i := slices.IndexFunc(formats, func(f Format) bool { return f.Name == name })
+	if i < 0 {
+		return Format{}, suggest.Unknown("format", name, FormatNames(), FormatNames())
+	}
+	return formats[i], nil
+}
+
+// UnmarshalText sets the format to the one of that name.
+func (f *Format) UnmarshalText(name []byte) (err error) {
+	*f, err = LookupFormat(string(name))
+	return err
+}
+
+// Options are what formats can be told.
+type Options struct {
+	Metrics []queue.Metric // the metrics to emit, in this order
+	Now     time.Time
+	// LabelInstances puts the instance's name into the names of series if the format
+	// could do without.
+	LabelInstances bool
+	Prefix         string // of names, if the format has Prefix
+	// Tags are those of every series. CheckTags has accepted them.
+	Tags     []Tag
+	TagStyle TagStyle // empty: TagsNone
+	Netdata  NetdataOptions
+}
+
+// complete returns the readings whose numbers may be passed on.
+func complete(readings []queue.Reading) []queue.Reading {
+	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
+}
+
+// asOf returns the reading with ages that count up to the time when its numbers
+// were true, for formats with timestamps.
+func asOf(r queue.Reading) queue.Reading {
+	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
+		s := *r.Summary
+		s.Taken = s.AsOf
+		r.Summary = &s
+	}
+	return r
+}
+
+// identifier makes the name of an instance part of a metric's name: every
+// character but letters, digits, - and _ becomes _, and so does an empty name.
+func identifier(name string) string {
+	if name == "" {
+		return "_"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '_'
+	}, name)
+}

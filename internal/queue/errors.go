@@ -1,0 +1,62 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+
+	"example.org/postfix-queue-monitor/internal/suggest"
+)
+
+// DownError says that the mail system is down. It is the one way to say so.
+type DownError struct {
+	Reason   string // empty: unknown
+	Instance Instance
+}
+
+func (e *DownError) Error() string {
+	text := "mail system is down"
+	if e.Reason != "" {
+		text += " (" + e.Reason + ")"
+	}
+	return text + "; start it: " + e.Instance.StartCommand()
+}
+
+// IndistinctError says that a filter tells queues apart that the source cannot.
+type IndistinctError struct {
+	Filter     Filter
+	Indistinct []Name
+}
+
+func (e *IndistinctError) Error() string {
+	return fmt.Sprintf("cannot look at %s: this listing does not tell %s apart; use the output of postqueue -j",
+		e.Filter.queues(), Filter{Queues: e.Indistinct}.List())
+}
+
+// ErrNoArrivalTimes says that a filter asks for ages that the source does not
+// know.
+var ErrNoArrivalTimes = errors.New("cannot look at mail of a certain age: this listing does not say when mail arrived; use the output of postqueue -j")
+
+// UnknownMetric returns the error for a name that is not a metric's.
+func UnknownMetric(name string) error {
+	var names, list []string
+	for _, m := range metrics {
+		names = append(names, m.Name)
+		if m.Dimension == "" {
+			list = append(list, m.Name)
+		}
+	}
+	list = append(list, "QUEUE", "QUEUE_size", "QUEUE_age", "deferred_REASON")
+	return suggest.Unknown("metric", name, names, list)
+}
+
+// Guard calls f and turns a panic into an error. In a goroutine a panic would end
+// the program with the exit code of CRITICAL.
+func Guard(f func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: %v; please report it", p)
+		}
+	}()
+	f()
+	return nil
+}

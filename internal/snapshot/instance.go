@@ -1,0 +1,245 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// document is a snapshot. Times are in seconds since 1970.
+type document struct {
+	Format    string     `json:"format"`
+	Version   int        `json:"version"`
+	Taken     int64      `json:"taken"`
+	Instances []instance `json:"instances"`
+}
+
+type instance struct {
+	Name      string `json:"name"`
+	ConfigDir string `json:"config_dir,omitempty"`
+	Up        bool   `json:"up"`
+	Down      string `json:"down,omitempty"`  // why it is not up
+	Error     string `json:"error,omitempty"` // why there are no numbers
+	Source    string `json:"source,omitempty"`
+	filter
+	Unreadable     int64                    `json:"unreadable,omitempty"`
+	Corrupt        *int64                   `json:"corrupt,omitempty"`
+	NoArrivalTimes bool                     `json:"timeless,omitempty"`
+	Total          *tally                   `json:"total,omitempty"`
+	ByQueue        map[queue.Name]*tally    `json:"queues,omitempty"`
+	Reasons        map[queue.Category]int64 `json:"deferral_reasons,omitempty"`
+	Breakdown      *breakdown               `json:"breakdown,omitempty"`
+}
+
+// filter says which messages were counted.
+type filter struct {
+	Queues     []queue.Name `json:"filter_queues,omitempty"`
+	Senders    []string     `json:"filter_senders,omitempty"`
+	Recipients []string     `json:"filter_recipients,omitempty"`
+	Reasons    []string     `json:"filter_reasons,omitempty"`
+	OlderThan  int64        `json:"filter_older_than,omitempty"` // seconds
+}
+
+type tally struct {
+	Messages     int64  `json:"messages"`
+	SizeBytes    int64  `json:"size_bytes"`
+	Recipients   int64  `json:"recipients"`
+	ForcedExpire int64  `json:"forced_expire"`
+	Oldest       *int64 `json:"oldest_arrival,omitempty"`
+	// Of a queue that is not empty.
+	Ages  *histogram `json:"ages,omitempty"`
+	Sizes *histogram `json:"sizes,omitempty"`
+}
+
+type histogram struct {
+	Until  int64   `json:"until,omitempty"` // of ages: the time that they count up to
+	Bounds []int64 `json:"bounds"`
+	Counts []int64 `json:"counts"`
+	Sum    int64   `json:"sum"`
+}
+
+func toInstance(r queue.Reading) instance {
+	i := instance{Name: r.Instance.Name, ConfigDir: r.Instance.ConfigDir}
+	if r.Err != nil {
+		i.Error = r.Err.Error()
+	}
+	s := r.Summary
+	if s == nil {
+		return i
+	}
+	i.Source, i.Down, i.filter = s.Source, s.Down, toFilter(s.Filter)
+	i.Up = r.Err == nil && s.Down == ""
+	if r.Err != nil {
+		return i
+	}
+	i.Unreadable, i.Corrupt, i.NoArrivalTimes = s.Unreadable, s.Corrupt, s.NoArrivalTimes
+	i.Total = toTally(&s.Total)
+	i.ByQueue = map[queue.Name]*tally{}
+	for name, t := range s.Queues {
+		i.ByQueue[name] = toTally(t)
+	}
+	i.Reasons, i.Breakdown = s.Reasons, toBreakdown(s.Breakdown)
+	return i
+}
+
+// reading returns the reading that the instance was written from. The error says
+// what is wrong with the document.
+func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
+	r := queue.Reading{Instance: queue.Instance{Name: i.Name, ConfigDir: i.ConfigDir}}
+	if i.Name == "" {
+		return r, errors.New("it has no name")
+	}
+	filter, err := i.toQueue()
+	if err != nil {
+		return r, err
+	}
+	for category, messages := range i.Reasons {
+		if messages < 0 {
+			return r, fmt.Errorf("deferral_reasons: %s is negative", category)
+		}
+	}
+	s := &queue.Summary{
+		Taken: now, AsOf: taken, Source: i.Source, Filter: filter, Queues: map[queue.Name]*queue.Tally{},
+		Reasons: i.Reasons,
+		Facts: queue.Facts{
+			Down: i.Down, Unreadable: i.Unreadable, Corrupt: i.Corrupt, NoArrivalTimes: i.NoArrivalTimes,
+		},
+	}
+	r.Summary = s
+	if s.Breakdown, err = i.Breakdown.toQueue(); err != nil {
+		return r, fmt.Errorf("breakdown: %w", err)
+	}
+	switch {
+	case i.Total == nil && i.Error == "":
+		return r, errors.New("it has neither numbers nor an error")
+	case i.Total == nil:
+		s.Partial = true
+		r.Err = errors.New(i.Error)
+		return r, nil
+	case i.Error != "":
+		return r, errors.New("it has numbers and an error")
+	case (i.Down == "") != i.Up:
+		return r, errors.New("up and down contradict each other")
+	}
+	if s.Total, err = i.Total.toQueue(); err != nil {
+		return r, fmt.Errorf("total: %w", err)
+	}
+	for _, name := range queue.Names() {
+		switch doc := i.ByQueue[name]; {
+		case doc != nil:
+			t, err := doc.toQueue()
+			if err == nil {
+				t.Histograms, err = doc.histograms(taken)
+			}
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", name, err)
+			}
+			s.Queues[name] = &t
+		case s.Filter.Covers(name):
+			s.Indistinct = append(s.Indistinct, name)
+		}
+	}
+	return r, nil
+}
+
+func toFilter(f queue.Filter) filter {
+	return filter{
+		Queues:     f.Queues,
+		Senders:    f.Senders.Texts(),
+		Recipients: f.Recipients.Texts(),
+		Reasons:    f.Reasons.Texts(),
+		OlderThan:  int64(f.OlderThan / time.Second),
+	}
+}
+
+func (doc *filter) toQueue() (queue.Filter, error) {
+	f := queue.Filter{Queues: doc.Queues, OlderThan: time.Duration(doc.OlderThan) * time.Second}
+	if f.OlderThan < 0 {
+		return f, errors.New("filter_older_than is negative")
+	}
+	for _, list := range []struct {
+		name  string
+		texts []string
+		to    *queue.Patterns
+	}{
+		{"filter_senders", doc.Senders, &f.Senders},
+		{"filter_recipients", doc.Recipients, &f.Recipients},
+		{"filter_reasons", doc.Reasons, &f.Reasons},
+	} {
+		for _, text := range list.texts {
+			if err := list.to.UnmarshalText([]byte(text)); err != nil {
+				return f, fmt.Errorf("%s: %w", list.name, err)
+			}
+		}
+	}
+	return f, nil
+}
+
+func toTally(t *queue.Tally) *tally {
+	doc := &tally{Messages: t.Messages, SizeBytes: t.SizeBytes, Recipients: t.Recipients, ForcedExpire: t.ForcedExpire}
+	if !t.Oldest.IsZero() {
+		oldest := t.Oldest.Unix()
+		doc.Oldest = &oldest
+	}
+	if h := t.Histograms; h != nil && t.Messages > 0 {
+		doc.Ages = &histogram{h.Until.Unix(), h.Ages.Bounds, h.Ages.Counts, h.Ages.Sum}
+		doc.Sizes = &histogram{0, h.Sizes.Bounds, h.Sizes.Counts, h.Sizes.Sum}
+	}
+	return doc
+}
+
+// toQueue returns the tally without its histograms.
+func (doc *tally) toQueue() (queue.Tally, error) {
+	t := queue.Tally{
+		Messages: doc.Messages, SizeBytes: doc.SizeBytes, Recipients: doc.Recipients, ForcedExpire: doc.ForcedExpire,
+	}
+	if doc.Oldest != nil {
+		t.Oldest = time.Unix(*doc.Oldest, 0)
+	}
+	if min(t.Messages, t.SizeBytes, t.Recipients, t.ForcedExpire) < 0 {
+		return t, errors.New("a number is negative")
+	}
+	return t, nil
+}
+
+// histograms returns the histograms of the tally, nil if it has none, as in
+// snapshots of early versions.
+func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
+	switch {
+	case doc.Ages != nil && doc.Sizes != nil:
+		for _, h := range []*histogram{doc.Ages, doc.Sizes} {
+			if err := h.check(doc.Messages); err != nil {
+				return nil, err
+			}
+		}
+		return &queue.Histograms{
+			Ages:  queue.Histogram{Bounds: doc.Ages.Bounds, Counts: doc.Ages.Counts, Sum: doc.Ages.Sum},
+			Sizes: queue.Histogram{Bounds: doc.Sizes.Bounds, Counts: doc.Sizes.Counts, Sum: doc.Sizes.Sum},
+			Until: time.Unix(doc.Ages.Until, 0),
+		}, nil
+	case doc.Messages == 0:
+		return queue.NewHistograms(taken), nil
+	}
+	return nil, nil //nolint:nilnil // no histograms, and nothing wrong with that
+}
+
+// check returns an error if this cannot be a histogram of that many messages.
+func (doc *histogram) check(messages int64) error {
+	if len(doc.Counts) != len(doc.Bounds)+1 || doc.Sum < 0 {
+		return errors.New("a histogram is malformed")
+	}
+	for i := 1; i < len(doc.Bounds); i++ {
+		if doc.Bounds[i] <= doc.Bounds[i-1] {
+			return errors.New("the bounds of a histogram do not ascend")
+		}
+	}
+	for _, n := range doc.Counts {
+		if n < 0 || n > messages {
+			return errors.New("a histogram does not add up to the messages")
+		}
+		messages -= n
+	}
+	return nil
+}

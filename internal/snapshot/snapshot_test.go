@@ -1,0 +1,226 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+var now = time.Now()
+
+// mail is a source of five messages.
+type mail struct{}
+
+func (mail) Name() string { return "test" }
+
+func (mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
+	recipients := []queue.Recipient{{Address: "a@example.org", Reason: "late"}, {Address: "b@example.com"}}
+	for i, name := range queue.Names() {
+		age := time.Duration(i+1) * time.Hour
+		if name == queue.Hold {
+			age = 50 * time.Hour
+		}
+		if name == queue.Incoming || name == queue.Maildrop {
+			age = time.Minute
+		}
+		visit(&queue.Message{
+			Queue: name, ID: "A", Arrival: now.Add(-age), SizeBytes: 1000, Sender: "c@example.net", Recipients: recipients,
+		})
+	}
+	return queue.Facts{}, nil
+}
+
+func summary(t *testing.T, q queue.Query) *queue.Summary {
+	t.Helper()
+	s, err := queue.Summarize(t.Context(), mail{}, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// written returns the snapshot of one instance with this summary.
+func written(t *testing.T, s *queue.Summary) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, []queue.Reading{{Instance: queue.Instance{Name: "mx1"}, Summary: s}}, now); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func snapshotText(t *testing.T) string {
+	t.Helper()
+	return written(t, summary(t, queue.Query{}))
+}
+
+// A snapshot that is cut off anywhere, that something follows, or that is of
+// another kind, is refused.
+func TestReadSnapshotRefusals(t *testing.T) {
+	whole := snapshotText(t)
+	if _, _, err := Read(strings.NewReader(whole), now); err != nil {
+		t.Fatal(err)
+	}
+	for end := range strings.TrimSpace(whole) {
+		if _, _, err := Read(strings.NewReader(whole[:end]), now); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("cut off after %d bytes: %v", end, err)
+		}
+	}
+	tests := map[string]string{
+		"one without end":      whole[:1] + `"x": "` + strings.Repeat("x", maxSize) + `", ` + whole[1:],
+		"two of them":          whole + whole,
+		"another version":      strings.Replace(whole, `"version": 1`, `"version": 2`, 1),
+		"another format":       strings.Replace(whole, Format, "x", 1),
+		"no instance":          `{"format": "` + Format + `", "version": 1, "instances": []}`,
+		"a nameless instance":  strings.Replace(whole, `"name": "mx1"`, `"name": ""`, 1),
+		"two alike in metrics": `{"format": "` + Format + `", "version": 1, "instances": [{"name": "mx.1", "error": "x"}, {"name": "mx_1", "error": "x"}]}`,
+		"no numbers":           `{"format": "` + Format + `", "version": 1, "instances": [{"name": "x", "up": true}]}`,
+		"up, and down":         strings.Replace(whole, `"up": true`, `"up": true, "down": "x"`, 1),
+		"numbers, and failed":  strings.Replace(whole, `"up": true`, `"up": true, "error": "x"`, 1),
+		"a negative number":    strings.Replace(whole, `"messages": 5`, `"messages": -5`, 1),
+		"a text for a number":  strings.Replace(whole, `"messages": 5`, `"messages": "5"`, 1),
+		"a number too large":   strings.Replace(whole, `"messages": 5`, `"messages": 5e99`, 1),
+	}
+	for name, doc := range tests {
+		if _, _, err := Read(strings.NewReader(doc), now); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	broken := errors.New("disk")
+	if _, _, err := Read(iotest.ErrReader(broken), now); !errors.Is(err, broken) || errors.Is(err, ErrDamaged) {
+		t.Errorf("a disk that fails: %v", err)
+	}
+}
+
+// Age goes on after the snapshot was taken.
+func TestSnapshotAges(t *testing.T) {
+	readings, _, err := Read(strings.NewReader(snapshotText(t)), now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	age, _ := queue.Lookup("age")
+	if got, known := age.Value(readings[0].Summary); !known || got/60 != 180 {
+		t.Errorf("age %d s, want 3 hours", got)
+	}
+}
+
+// Histograms come back from a snapshot as they were; ages count up to the time of
+// the reading.
+func TestSnapshotHistograms(t *testing.T) {
+	s := summary(t, queue.Query{})
+	whole := written(t, s)
+	readings, _, err := Read(strings.NewReader(whole), now.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range s.Queues {
+		got := readings[0].Summary.Queues[name].Histograms
+		want.Histograms.Until = time.Unix(s.Taken.Unix(), 0)
+		if diff := cmp.Diff(want.Histograms, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+
+	without := `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true,
+		"total": {"messages": 1}, "queues": {"hold": {"messages": 1}, "active": {"messages": 0}}}]}`
+	readings, _, err = Read(strings.NewReader(without), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := readings[0].Summary.Queues; q[queue.Hold].Histograms != nil || q[queue.Active].Histograms == nil {
+		t.Errorf("hold %+v, active %+v", q[queue.Hold].Histograms, q[queue.Active].Histograms)
+	}
+
+	for _, damage := range [][2]string{
+		{" 4096,", " 96,"},
+		{`"bounds": [`, `"bounds": [ 0,`},
+		{`"counts": [`, `"counts": [ 0,`},
+		{`"sum": `, `"sum": -`},
+		{"1", "-1"},
+		{"1", "99"},
+	} {
+		start, counts, _ := strings.Cut(whole, `"counts"`)
+		damaged := start + `"counts"` + strings.Replace(counts, damage[0], damage[1], 1)
+		if damaged == whole {
+			t.Fatalf("nothing to damage: %q", damage[0])
+		}
+		if _, _, err := Read(strings.NewReader(damaged), now); err == nil {
+			t.Errorf("%q for %q is accepted", damage[1], damage[0])
+		}
+	}
+}
+
+// A snapshot of filtered mail says so: its numbers must not pass for the whole
+// queue.
+func TestSnapshotKeepsTheFilter(t *testing.T) {
+	patterns := func(texts ...string) (p queue.Patterns) {
+		for _, text := range texts {
+			if err := p.UnmarshalText([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return p
+	}
+	want := queue.Filter{
+		Queues:     []queue.Name{queue.Active, queue.Deferred},
+		Senders:    patterns("@example", "!^root@"),
+		Recipients: patterns("b@"),
+		Reasons:    patterns("late", "refused"),
+		OlderThan:  90 * time.Second,
+	}
+	readings, _, err := Read(strings.NewReader(written(t, summary(t, queue.Query{Filter: want}))), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := readings[0].Summary.Filter
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(queue.Pattern{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if !got.Reasons.Match("connection REFUSED") || got.Senders.Match("root@example.com") {
+		t.Error("the patterns that were read do not match as those that were written")
+	}
+}
+
+// Breakdowns and reasons come back as they were written.
+func TestSnapshotKeepsTheBreakdown(t *testing.T) {
+	want := summary(t, queue.Query{Reasons: true, Breakdown: true})
+	readings, _, err := Read(strings.NewReader(written(t, want)), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := readings[0].Summary
+	if diff := cmp.Diff(want.Breakdown, got.Breakdown); diff != "" {
+		t.Errorf("breakdown (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.Reasons, got.Reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(`{"format": "postfix-queue-snapshot", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true,
+		"total": {"messages": 1, "oldest_arrival": -5}, "queues": {"hold": {"messages": 1}}}]}`))
+	f.Add([]byte(`{"format": "postfix-queue-snapshot", "version": 1, "instances": [{"name": "x", "error": "y"}]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		readings, _, err := Read(bytes.NewReader(doc), time.Unix(100, 0))
+		if err != nil {
+			return
+		}
+		for _, r := range readings {
+			for _, m := range queue.Metrics() {
+				if v, known := m.Value(r.Summary); known && v < 0 {
+					t.Errorf("%s is %d", m.Name, v)
+				}
+			}
+		}
+	})
+}

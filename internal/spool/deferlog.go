@@ -1,0 +1,197 @@
+package spool
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/lines"
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// deferLogs reads the logs in the directory defer, where bounce(8) notes why
+// the recipients of a message were deferred.
+type deferLogs struct {
+	dir     descriptor // the directory
+	stopped func() bool
+	lines   *lines.Reader
+	last    string // most reasons are that of the message before
+}
+
+// openDeferLogs opens the directory; noFile if it does not exist: Postfix
+// creates it when it needs it.
+func openDeferLogs(path string) (descriptor, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		return descriptor(fd), nil
+	case errors.Is(err, unix.ENOENT):
+		return noFile, nil
+	case errors.Is(err, unix.EACCES):
+		return noFile, denied(path)
+	default:
+		return noFile, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+}
+
+// newDeferLogs returns one worker's reader of logs, nil if dir is noFile.
+func newDeferLogs(dir descriptor, stopped func() bool) *deferLogs {
+	if !dir.isOpen() {
+		return nil
+	}
+	return &deferLogs{dir: dir, stopped: stopped, lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize))}
+}
+
+// open opens a message's log; noFile if it has none. depth is that of the hash
+// directories in which the message was found. Usually both queues are hashed to
+// the same depth. If hash_queue_names lists only one of them, the log is at
+// another depth.
+func (l *deferLogs) open(id string, depth int) (descriptor, error) {
+	for _, d := range [...]int{depth, 0, 1, 2} {
+		log, err := l.dir.openAt(hashedPath(id, d))
+		switch {
+		case err == nil:
+			log.fetchSoon()
+			return log, nil
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		default:
+			return noFile, err
+		}
+	}
+	return noFile, nil
+}
+
+// addReasons reads a message's open log and fills in why its recipients were
+// deferred.
+func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
+	l.lines.Reset(log)
+	index := recipientIndex{recipients: m.Recipients}
+	err := parseDeferLog(l.lines, l.stopped, func(recipient, reason []byte) {
+		if i := index.of(recipient); i >= 0 && m.Recipients[i].Reason == "" {
+			m.Recipients[i].Reason = l.text(reason)
+		}
+	})
+	if errors.Is(err, unix.EISDIR) {
+		return nil
+	}
+	return err
+}
+
+// text returns a text as a string.
+func (l *deferLogs) text(b []byte) string {
+	if string(b) != l.last {
+		l.last = string(b)
+	}
+	return l.last
+}
+
+// recipientIndex finds recipients by their addresses. A log usually has them
+// in the order of the queue file.
+type recipientIndex struct {
+	recipients []queue.Recipient
+	next       int
+	byAddress  map[string]int
+}
+
+// of returns the index of the recipient, -1 if there is none.
+func (x *recipientIndex) of(address []byte) int {
+	if x.next < len(x.recipients) && x.recipients[x.next].Address == string(address) {
+		x.next++
+		return x.next - 1
+	}
+	if x.byAddress == nil {
+		x.byAddress = make(map[string]int, len(x.recipients))
+		for i, r := range x.recipients {
+			x.byAddress[r.Address] = i
+		}
+	}
+	i, ok := x.byAddress[string(address)]
+	if !ok {
+		return -1
+	}
+	x.next = i + 1
+	return i
+}
+
+// What an entry without a recipient or without a reason has: bounce_log.c.
+const (
+	nobody   = "(MAILER-DAEMON)"
+	noReason = "(description unavailable)"
+)
+
+// parseDeferLog calls visit for each entry of a log, as bounce_log.c of Postfix
+// reads it: lines of name=value, or <recipient>: reason in logs of old versions,
+// up to a blank line. The arguments are valid during the call only. A log that
+// is being written may end anywhere.
+func parseDeferLog(log *lines.Reader, stopped func() bool, visit func(recipient, reason []byte)) error {
+	var e logEntry
+	for n := 1; ; n++ {
+		line, err := log.Next()
+		switch {
+		case err == nil, errors.Is(err, lines.ErrTooLong), errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
+			return nil // for Postfix, too, an entry counts only with its blank line
+		default:
+			return err
+		}
+		if n%1024 == 0 && stopped != nil && stopped() {
+			return nil
+		}
+		if len(line) > 0 {
+			e.take(printableBytes(line))
+			continue
+		}
+		if len(e.recipient) > 0 {
+			if len(e.reason) == 0 {
+				e.reason = append(e.reason, noReason...)
+			}
+			visit(e.recipient, e.reason)
+		}
+		e.recipient, e.reason = e.recipient[:0], e.reason[:0]
+	}
+}
+
+// logEntry is an entry of a defer log.
+type logEntry struct{ recipient, reason []byte }
+
+// take takes what a line of the entry says.
+func (e *logEntry) take(line []byte) {
+	if line[0] == '<' {
+		if address, text, ok := bytes.Cut(line[1:], []byte(">: ")); ok {
+			e.recipient = append(e.recipient[:0], orNobody(address)...)
+			e.reason = append(e.reason[:0], bytes.TrimLeft(text, " \t")...)
+		}
+		return
+	}
+	name, value, ok := bytes.Cut(line, []byte("="))
+	if !ok {
+		return
+	}
+	value = bytes.TrimSpace(value)
+	switch string(bytes.TrimSpace(name)) {
+	case "recipient":
+		e.recipient = append(e.recipient[:0], orNobody(value)...)
+	case "reason":
+		e.reason = append(e.reason[:0], value...)
+	}
+}
+
+func orNobody(address []byte) []byte {
+	if len(address) == 0 {
+		return []byte(nobody)
+	}
+	return address
+}
+
+func printableBytes(text []byte) []byte {
+	for _, c := range text {
+		if c < ' ' || c > '~' {
+			return []byte(printable(string(text)))
+		}
+	}
+	return text
+}

@@ -1,0 +1,131 @@
+package spool
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.org/postfix-queue-monitor/internal/lines"
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+func TestHashedPath(t *testing.T) {
+	tests := []struct {
+		id    string
+		depth int
+		want  string
+	}{
+		{"1C60B98409B", 0, "1C60B98409B"},
+		{"1C60B98409B", 1, "1/1C60B98409B"},
+		{"1C60B98409B", 2, "1/C/1C60B98409B"},
+		{"4jY9bw2tYhz1SRtX", 2, "6/3/4jY9bw2tYhz1SRtX"},
+		{"AB", 4, "A/B/_/_/AB"},
+		{"4jY9bw!!!!z1SRtX", 1, "0/4jY9bw!!!!z1SRtX"},
+	}
+	for _, tt := range tests {
+		if got := hashedPath(tt.id, tt.depth); got != tt.want {
+			t.Errorf("%s at depth %d: %s, want %s", tt.id, tt.depth, got, tt.want)
+		}
+	}
+}
+
+func entries(t *testing.T, log string) []queue.Recipient {
+	t.Helper()
+	var got []queue.Recipient
+	short := lines.NewReader(bufio.NewReaderSize(strings.NewReader(log), 16))
+	if err := parseDeferLog(short, nil, func(recipient, reason []byte) {
+		got = append(got, queue.Recipient{Address: string(recipient), Reason: string(reason)})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestParseDeferLog(t *testing.T) {
+	tests := []struct {
+		name, log string
+		want      []queue.Recipient
+	}{
+		{name: "nothing"},
+		{
+			name: "two entries",
+			log:  "<a@example.com>: old text\nrecipient=a@example.com\noffset=70\nstatus=4.4.1\naction=delayed\nreason=refused\n\nrecipient=b@example.com\nreason=late\n\n",
+			want: []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}},
+		},
+		{
+			name: "of an old version",
+			log:  "<a@example.com>: refused > and: more\n\n",
+			want: []queue.Recipient{{Address: "a@example.com", Reason: "refused > and: more"}},
+		},
+		{name: "an entry that is being written", log: "recipient=a@example.com\nreason=refu"},
+		{
+			name: "a reason with an equals sign, spaces and control characters",
+			log:  "recipient = a@example.com\nreason =  name=x\x01 \n\n",
+			want: []queue.Recipient{{Address: "a@example.com", Reason: "name=x?"}},
+		},
+		{
+			name: "without a reason, without an address",
+			log:  "recipient=\n\nreason=lost\n\n",
+			want: []queue.Recipient{{Address: nobody, Reason: noReason}},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, entries(t, tt.log)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func FuzzParseDeferLog(f *testing.F) {
+	f.Add("recipient=a@example.com\nreason=refused\n\n<b@example.com>: late\n\n")
+	f.Add("=\n<>: \n\n")
+	f.Fuzz(func(t *testing.T, log string) {
+		for _, r := range entries(t, log) {
+			if r.Address == "" || r.Reason == "" || strings.ContainsAny(r.Address+r.Reason, "\n\x00\x1b") {
+				t.Errorf("%q", r)
+			}
+		}
+	})
+}
+
+// Logs are found whether or not they lie as deep as the message.
+func TestDeferLogsOfAnyDepth(t *testing.T) {
+	for _, path := range []string{"1C60B98409B", "1/1C60B98409B", "1/C/1C60B98409B"} {
+		dir := t.TempDir()
+		log := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(log, []byte("recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\nreason=refused\n\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := openDeferLogs(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := queue.Message{ID: "1C60B98409B", Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}}}
+		logs := newDeferLogs(fd, nil)
+		opened, err := logs.open(m.ID, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = logs.addReasons(&m, opened)
+		opened.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}, {Address: "c@example.com"}}
+		if diff := cmp.Diff(want, m.Recipients); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+	if fd, err := openDeferLogs(filepath.Join(t.TempDir(), "defer")); fd != noFile || err != nil {
+		t.Errorf("a directory that is not there: %d, %v", fd, err)
+	}
+}

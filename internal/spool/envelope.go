@@ -1,0 +1,159 @@
+package spool
+
+import (
+	"errors"
+	"io"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// envelopeRules are what differs between queues and versions of Postfix.
+type envelopeRules struct {
+	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop
+	// it is left over from an earlier life of the message; see sizeRecordCounts.
+	sizeCounts func() bool
+	// stopped reports whether reading must end; nil: it goes on.
+	stopped func() bool
+	// readAll makes the number of recipients in the SIZE record not count.
+	// Anybody may write to maildrop.
+	readAll bool
+}
+
+// Limits of what one queue file may cost: in maildrop anybody can make one.
+const (
+	maxEnvelope   = 32 << 20 // bytes that are read
+	maxJumps      = 1024     // pointers that are followed; a milter makes a few
+	maxRecipients = 1 << 18  // recipients that are counted
+	maxAddresses  = 16 << 20 // bytes of their addresses that are kept
+)
+
+// readEnvelope fills in what the envelope of a queue file says, as showq.c
+// reads it: arrival time, size, sender and the recipients that are still
+// waiting. It reports whether the file is a message, that is, whether a sender
+// comes before the end, before a recipient and before damage. The error is that
+// of reading the file; nothing is known about the message then.
+func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) (ok bool, err error) {
+	w.reset(f)
+	m.SizeBytes = f.sizeBytes
+	m.Recipients = m.Recipients[:0]
+	// The budget covers every record once: more is spent only on pointers that go
+	// round in circles.
+	e := envelope{rules: rules, file: &w.f, message: m, budget: min(2*f.sizeBytes, maxEnvelope) + windowSize}
+	for {
+		kind, data, next, err := w.record(e.offset)
+		if errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
+			return e.hasSender, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if kind == 0 || !e.spend(next-e.offset) {
+			return e.hasSender, nil
+		}
+		e.offset = next
+		if done := e.take(kind, data); done {
+			return e.hasSender, nil
+		}
+	}
+}
+
+// envelope is an envelope that is being read.
+type envelope struct {
+	rules   envelopeRules
+	file    *queueFile
+	message *queue.Message
+
+	offset    int64 // of the next record
+	budget    int64 // bytes that may still be read
+	sincePoll int64 // work since rules.stopped was called last
+	jumps     int   // pointers that were followed
+
+	hasTime, hasSize, hasSender bool
+	recipients                  int64 // seen, those that are done included
+	recipientsExpected          int64 // from the SIZE record
+	addressBytes                int
+}
+
+// spend takes the bytes of a record from the budget, and reports whether reading
+// goes on.
+func (e *envelope) spend(bytes int64) bool {
+	if e.budget -= bytes; e.budget < 0 {
+		return false
+	}
+	const perRecord, pollAfter = 256, 1 << 18 // a short record is work, too
+	if e.sincePoll += bytes + perRecord; e.sincePoll <= pollAfter || e.rules.stopped == nil {
+		return true
+	}
+	e.sincePoll = 0
+	return !e.rules.stopped()
+}
+
+// take takes what a record says into the message, and reports whether it is the
+// last one that matters. It may change the offset of the next record.
+func (e *envelope) take(kind byte, data []byte) (done bool) {
+	m := e.message
+	switch kind {
+	case recordTime:
+		if seconds, ok := leadingInt(cString(data)); ok && seconds > 0 && !e.hasTime {
+			m.Arrival, e.hasTime = queue.ArrivalTime(seconds), true
+		}
+	case recordSize:
+		e.takeSize(data)
+	case recordSender:
+		if e.hasSender {
+			return true // showq reads no further than a second sender
+		}
+		e.hasSender = true
+		m.Sender = listedAddress(cString(data))
+		if !e.hasTime {
+			m.Arrival = e.file.modified
+		}
+	case recordRecipient:
+		if !e.hasSender {
+			return true
+		}
+		e.takeRecipient(cString(data))
+	case recordDone:
+		e.recipients++
+	case recordPointer:
+		return !e.follow(data)
+	case recordMessage:
+		if e.hasSender && e.recipientsExpected > 0 && e.recipients >= e.recipientsExpected && !e.rules.readAll {
+			return true // no recipient is left for the part behind the content
+		}
+		if e.hasSize {
+			e.offset += min(m.SizeBytes, e.file.sizeBytes) // anything larger is behind the end, too
+		}
+	case recordEnd:
+		return true
+	}
+	return false
+}
+
+func (e *envelope) takeSize(data []byte) {
+	if e.hasSize || e.rules.sizeCounts != nil && !e.rules.sizeCounts() {
+		return
+	}
+	if size, recipients, ok := parseSizeRecord(cString(data)); ok {
+		e.message.SizeBytes, e.recipientsExpected, e.hasSize = size, recipients, true
+	}
+}
+
+func (e *envelope) takeRecipient(address []byte) {
+	e.recipients++
+	if len(e.message.Recipients) < maxRecipients && e.addressBytes < maxAddresses {
+		e.addressBytes += len(address)
+		e.message.Recipients = append(e.message.Recipients, queue.Recipient{Address: listedAddress(address)})
+	}
+}
+
+// follow goes where a pointer record leads, and reports whether it can. A
+// pointer to 0 is a placeholder.
+func (e *envelope) follow(data []byte) bool {
+	target, ok := leadingInt(cString(data))
+	if ok && target > 0 {
+		e.offset = target
+		e.jumps++
+	}
+	return ok && e.jumps <= maxJumps
+}

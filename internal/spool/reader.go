@@ -1,0 +1,146 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
+
+// messageReader is one worker's reader of queue files.
+type messageReader struct {
+	rules   envelopeRules
+	logs    *deferLogs // nil: without deferral reasons
+	ahead   int        // files that are opened before the first is read
+	opened  []openFile
+	window  recordWindow
+	message queue.Message
+}
+
+// openFile is an open queue file that may hold a message.
+type openFile struct {
+	descriptor
+	id   string
+	stat unix.Stat_t
+	log  descriptor // its defer log, or noFile
+}
+
+func (f openFile) close() {
+	f.descriptor.close()
+	f.log.close()
+}
+
+// read visits the messages among the files of a directory.
+func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, visit func(*queue.Message)) error {
+	for batch := range slices.Chunk(ids, r.ahead) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := r.readBatch(dir, batch, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBatch reads at once what is in the kernel's cache, and the other files
+// after all of them have been asked for.
+func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.Message)) error {
+	defer r.closeOpened()
+	for _, id := range ids {
+		f, ok, err := r.open(dir, id)
+		switch {
+		case err != nil:
+			return dir.explain(id, err)
+		case !ok:
+			continue
+		}
+		// A defer log is never read at once: it comes from the disk together with
+		// the queue files.
+		if r.logs == nil && r.window.preload(f.descriptor) {
+			err := r.visitMessage(dir, f, visit)
+			f.close()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		f.fetchSoon()
+		r.opened = append(r.opened, f)
+	}
+	for _, f := range r.opened {
+		if err := r.visitMessage(dir, f, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens a file and its defer log, and reports whether it can be a message.
+func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err error) {
+	fd, err := dir.fd.openAt(id)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return f, false, nil // delivered meanwhile; a link; a socket; a device that is not there
+	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
+		return f, false, nil // its owner holds a lease on it
+	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir.fd, id)):
+		return f, false, nil // showq cannot open it either, or does not try
+	case err != nil:
+		return f, false, err
+	}
+	f = openFile{descriptor: fd, id: id, log: noFile}
+	if err := unix.Fstat(int(fd), &f.stat); err != nil || !isReady(&f.stat) {
+		f.close()
+		return f, false, err
+	}
+	if r.logs != nil {
+		if f.log, err = r.logs.open(id, dir.depth); err != nil {
+			f.close()
+			return f, false, err
+		}
+	}
+	return f, true, nil
+}
+
+// visitMessage reads the file and visits its message, if it is one.
+func (r *messageReader) visitMessage(dir *walkDir, f openFile, visit func(*queue.Message)) error {
+	r.message.ID = f.id
+	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
+	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: queue.ArrivalTime(f.stat.Mtim.Sec)}
+	ok, err := r.window.readEnvelope(file, r.rules, &r.message)
+	if errors.Is(err, unix.ESTALE) {
+		return nil // another host has delivered it meanwhile
+	}
+	if ok && f.log.isOpen() {
+		err = r.logs.addReasons(&r.message, f.log)
+	}
+	switch {
+	case err != nil:
+		return dir.explain(f.id, err)
+	case ok:
+		visit(&r.message)
+	}
+	return nil
+}
+
+func (r *messageReader) closeOpened() {
+	for _, f := range r.opened {
+		f.close()
+	}
+	r.opened = r.opened[:0]
+}
+
+// isReady reports whether a file can be a message: a regular file with all of
+// u=rwx, whatever the other bits (mail_open_ok.c).
+func isReady(stat *unix.Stat_t) bool {
+	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Mode&unix.S_IRWXU == unix.S_IRWXU
+}
+
+func isReadyAt(dir descriptor, name string) bool {
+	stat, err := dir.statAt(name)
+	return err == nil && isReady(&stat)
+}

@@ -1,0 +1,164 @@
+package spool
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The record types of a queue file that matter here: rec_type.h of Postfix.
+const (
+	recordSize        = 'C' // message size, data offset, recipient count, ...
+	recordTime        = 'T' // arrival time: seconds and microseconds
+	recordSender      = 'S'
+	recordRecipient   = 'R' // a recipient that is still waiting
+	recordDone        = 'D' // a recipient that has been delivered to
+	recordPointer     = 'p' // the next record is elsewhere in the file
+	recordDeletedText = 'w' // padding
+	recordMessage     = 'M' // the message's content follows
+	recordEnd         = 'E'
+)
+
+// maxRecord is the longest record that is read, in bytes. Longer ones are
+// skipped; Postfix writes at most 2 KiB.
+const maxRecord = 64 << 10
+
+// windowSize is how much of a file one read fetches, in bytes. It covers the
+// envelope of an ordinary message.
+const windowSize = 4 << 10
+
+// queueFile is an open queue file with what fstat says about it.
+type queueFile struct {
+	io.ReaderAt
+	sizeBytes int64
+	modified  time.Time
+}
+
+// recordWindow reads the records of queue files, one file after another. It is
+// the part of the file that has been read.
+type recordWindow struct {
+	f         queueFile
+	buf       []byte
+	start     int64 // offset of buf in the file
+	n         int   // bytes of buf that are filled
+	preloaded bool  // buf holds the beginning of the file that is read next
+}
+
+// preload reads the beginning of the file that is read next, unless that would
+// mean waiting for the disk, and reports whether it did.
+func (w *recordWindow) preload(fd descriptor) bool {
+	w.allocate()
+	n, err := unix.Preadv2(int(fd), [][]byte{w.buf[:windowSize]}, 0, unix.RWF_NOWAIT)
+	w.n, w.preloaded = max(n, 0), err == nil
+	return w.preloaded
+}
+
+// reset makes f the file that is read. It uses what was preloaded of it.
+func (w *recordWindow) reset(f queueFile) {
+	w.allocate()
+	if !w.preloaded {
+		w.n = 0
+	}
+	w.f, w.start, w.preloaded = f, 0, false
+}
+
+func (w *recordWindow) allocate() {
+	if cap(w.buf) < windowSize {
+		w.buf = make([]byte, windowSize)
+	}
+}
+
+var errDamaged = errors.New("damaged record")
+
+// record returns the record at an offset, and the offset of the next one. The
+// data are valid until the next call; those of a record over 64 KiB are left
+// out. The error is io.EOF at the end, errDamaged, or that of reading the file.
+func (w *recordWindow) record(offset int64) (kind byte, data []byte, next int64, err error) {
+	const maxHead = 1 + 4 // the type, and as many length bytes as rec_get reads
+	head, err := w.bytes(offset, maxHead)
+	if err != nil || len(head) == 0 {
+		return 0, nil, 0, cmp.Or(err, io.EOF)
+	}
+	kind = head[0]
+	length, shift, i := int64(0), 0, 1
+	for {
+		if i >= len(head) {
+			return 0, nil, 0, errDamaged
+		}
+		length |= int64(head[i]&0x7f) << shift
+		shift += 7
+		i++
+		if head[i-1]&0x80 == 0 {
+			break
+		}
+	}
+	begin := offset + int64(i)
+	next = begin + length
+	if next > w.f.sizeBytes {
+		return 0, nil, 0, errDamaged
+	}
+	if length > maxRecord {
+		return kind, nil, next, nil
+	}
+	data, err = w.bytes(begin, int(length))
+	if err == nil && len(data) < int(length) {
+		err = errDamaged // the file has become shorter
+	}
+	return kind, data, next, err
+}
+
+// bytes returns up to n bytes at an offset; fewer only at the end of the file.
+func (w *recordWindow) bytes(offset int64, n int) ([]byte, error) {
+	end := min(offset+int64(n), w.f.sizeBytes)
+	if offset >= end {
+		return nil, nil
+	}
+	if offset < w.start || end > w.start+int64(w.n) {
+		if n > len(w.buf) {
+			w.buf = make([]byte, maxRecord)
+		}
+		got, err := w.f.ReadAt(w.buf, offset)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		w.start, w.n = offset, got
+		end = min(end, offset+int64(got))
+	}
+	return w.buf[offset-w.start : end-w.start], nil
+}
+
+// parseSizeRecord reads the first and the third number of a SIZE record: the
+// message's size in bytes, and its number of recipients, done ones included.
+func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
+	if len(bytes.Trim(text, "0123456789 ")) > 0 {
+		return 0, 0, false
+	}
+	sizeBytes, ok = leadingInt(text)
+	for range 2 { // the numbers before it
+		_, text, _ = bytes.Cut(bytes.TrimLeft(text, " "), []byte(" "))
+	}
+	recipients, _ = leadingInt(text)
+	return sizeBytes, recipients, ok
+}
+
+// leadingInt reads the number at the beginning of a text, as atol does.
+func leadingInt(text []byte) (n int64, ok bool) {
+	text = bytes.TrimLeft(text, " \t")
+	end := 0
+	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseInt(string(text[:end]), 10, 64)
+	return n, err == nil
+}
+
+// cString returns the data up to the first NUL, which ends a string in C.
+func cString(data []byte) []byte {
+	data, _, _ = bytes.Cut(data, []byte{0})
+	return data
+}
