@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Completion of check_postfix_queue and postfix_queue_emit in bash. It goes to
-# /usr/share/bash-completion/completions under the name of each program, or is sourced.
+# Bash completion for check_postfix_queue and postfix_queue_emit. Install it into
+# /usr/share/bash-completion/completions under the name of each program, or source it.
 
 _postfix_queue_metrics="emails size age recipients forced_expire corrupt
 	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age

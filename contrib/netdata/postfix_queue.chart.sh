@@ -1,25 +1,25 @@
 # shellcheck shell=bash
-# A module of Netdata's charts.d.plugin, which sources this file: numbers of Postfix mail queues, read by
-# postfix_queue_emit. It goes to Netdata's directory charts.d (Debian: /usr/lib/netdata/charts.d, elsewhere
-# /usr/libexec/netdata/charts.d), its configuration to /etc/netdata/charts.d/postfix_queue.conf.
+# A module for Netdata's charts.d.plugin, which sources this file. It charts the numbers of Postfix mail queues, read by
+# postfix_queue_emit. Install it into Netdata's directory charts.d (Debian: /usr/lib/netdata/charts.d, elsewhere
+# /usr/libexec/netdata/charts.d), and its configuration as /etc/netdata/charts.d/postfix_queue.conf.
 #
-# To see what it sees: sudo -u netdata postfix_queue_emit --check -v
+# To see what the module sees: sudo -u netdata postfix_queue_emit --check -v
 
-# Settings are looked up by their names.
+# Settings are looked up by name.
 # shellcheck disable=SC2034
 {
-	# Defaults for all jobs; the configuration changes them.
+	# Defaults for all jobs; the configuration may override them.
 	postfix_queue_update_every=10        # seconds between readings
-	postfix_queue_priority=60000         # place of the first chart on the dashboard
-	postfix_queue_autodetection_retry=60 # seconds between attempts while a job has never worked; 0: one attempt
+	postfix_queue_priority=60000         # position of the first chart on the dashboard
+	postfix_queue_autodetection_retry=60 # seconds between attempts until a job first works; 0: a single attempt
 	postfix_queue_penalty=yes            # wait longer and longer, up to ten minutes, while a job fails
 	postfix_queue_timeout=2              # seconds for a reading: all modules wait for each other
 	postfix_queue_command=postfix_queue_emit
 
-	# The jobs, and what is different for one of them.
+	# The jobs, and the settings of single jobs.
 	postfix_queue_jobs=local
-	declare -A postfix_queue_job_options=()             # of postfix_queue_emit: what is read
-	declare -A postfix_queue_job_name=()                # in charts; of jobs with one name only the first that works runs
+	declare -A postfix_queue_job_options=()             # options of postfix_queue_emit: what to read
+	declare -A postfix_queue_job_name=()                # in charts; of jobs with the same name, the first that works runs
 	declare -A postfix_queue_job_update_every=()
 	declare -A postfix_queue_job_priority=()
 	declare -A postfix_queue_job_autodetection_retry=()
@@ -27,11 +27,11 @@
 }
 
 # The state of each job.
-declare -A postfix_queue_state=()    # running, waiting (has never worked), or none: given up
-declare -A postfix_queue_charted=()  # its charts that are defined
-declare -A postfix_queue_due=()      # when it is to be read next
-declare -A postfix_queue_failures=() # in a row
-declare -A postfix_queue_last=()     # microseconds: the last success, if nothing failed since
+declare -A postfix_queue_state=()    # running, waiting (has never worked), or empty: given up
+declare -A postfix_queue_charted=()  # its charts that have been defined
+declare -A postfix_queue_due=()      # when to read it next
+declare -A postfix_queue_failures=() # failures in a row
+declare -A postfix_queue_last=()     # time of the last success in microseconds, unless a failure followed
 postfix_queue_output=
 
 postfix_queue_check() {
@@ -40,7 +40,7 @@ postfix_queue_check() {
 		: "${postfix_queue_job_update_every[$job]:=$postfix_queue_update_every}"
 	done
 	for job in $postfix_queue_jobs; do
-		# charts.d calls the module for all its jobs: as often as one of them wants.
+		# charts.d calls the module for all its jobs at once, as often as the most frequent of them needs.
 		if [ "${postfix_queue_job_update_every[$job]}" -lt "$postfix_queue_update_every" ]; then
 			postfix_queue_update_every=${postfix_queue_job_update_every[$job]}
 		fi
@@ -63,8 +63,8 @@ postfix_queue_create() {
 	return 0
 }
 
-# Never fails: charts.d disables a module for good that fails too often, and a mail system may be down for long.
-# A reading that fails prints nothing, which is a gap in the charts.
+# Never fails: charts.d permanently disables a module that fails too often, and a mail system may be down for long.
+# A reading that fails prints nothing, which leaves a gap in the charts.
 postfix_queue_update() {
 	local job now
 	for job in $postfix_queue_jobs; do
@@ -85,7 +85,7 @@ postfix_queue_detect() {
 	for other in $postfix_queue_jobs; do
 		if [ "$other" != "$job" ] && [ "${postfix_queue_state[$other]-}" = running ] &&
 			[ "${postfix_queue_job_name[$other]-$other}" = "${postfix_queue_job_name[$job]-$job}" ]; then
-			# Its alternative works. Should that have been found out late, it stays so all the same.
+			# An alternative works. This decision is final.
 			postfix_queue_state[$job]=
 			return
 		fi
@@ -105,7 +105,7 @@ postfix_queue_detect() {
 	fi
 }
 
-# Prints what a job reads, and decides when it is read again.
+# Prints what a job reads, and decides when to read it again.
 postfix_queue_read() {
 	local job=$1 now=$2 every part=values usec=0 started wait
 	every=$(postfix_queue_setting "$job" update_every)
@@ -121,11 +121,11 @@ postfix_queue_read() {
 		printf '%s\n' "$postfix_queue_output"
 		postfix_queue_failures[$job]=0
 		postfix_queue_last[$job]=$started
-		# Not from now, which is a little late each time.
+		# Not counted from now, which is a little late each time.
 		postfix_queue_due[$job]=$((now / every * every + every))
 		return
 	fi
-	postfix_queue_last[$job]= # the next values are the first again
+	postfix_queue_last[$job]= # the next values count as the first
 	postfix_queue_failures[$job]=$((${postfix_queue_failures[$job]-0} + 1))
 	wait=0
 	if [ "$(postfix_queue_setting "$job" penalty)" = yes ]; then
@@ -135,7 +135,7 @@ postfix_queue_read() {
 	postfix_queue_due[$job]=$((now + every + wait))
 }
 
-# Reads a job's queue and leaves a part of the protocol in postfix_queue_output. It is whole or empty.
+# Reads a job's queue and puts a part of the protocol into postfix_queue_output, complete or not at all.
 postfix_queue_emit_part() {
 	local job=$1 part=$2
 	shift 2
@@ -143,7 +143,7 @@ postfix_queue_emit_part() {
 		--priority "$(postfix_queue_setting "$job" priority)" "$@"
 	case $?:$part in
 	0:charts) [ -n "$postfix_queue_output" ] ;;
-	# 1: one of several instances could not be read, and what there is belongs to the others.
+	# 1: one of several instances could not be read; the output belongs to the others.
 	0:*values | 1:*values) [[ $postfix_queue_output = *$'\nEND' ]] ;;
 	*) return 1 ;;
 	esac
@@ -157,8 +157,8 @@ postfix_queue_note_charts() {
 	done <<<"$postfix_queue_output"
 }
 
-# Says whether all charts are defined that postfix_queue_output has values for. Netdata disconnects who sends
-# others. There are more of them once an instance is up that was down, or was not there.
+# Succeeds if every chart that postfix_queue_output has values for has been defined. Netdata disconnects a plugin that
+# sends values for other charts. New charts appear when an instance comes up that was down or did not exist.
 postfix_queue_has_charts() {
 	local keyword id rest defined=${postfix_queue_charted[$1]-}
 	while read -r keyword id rest; do
@@ -175,17 +175,17 @@ postfix_queue_run() {
 	read -r -a options <<<"${postfix_queue_job_options[$job]-}"
 	for option in ${options[@]+"${options[@]}"}; do
 		case $option in
-		-a | --all-instances) instances=2 ;; # or however many there are
+		-a | --all-instances) instances=2 ;; # or more
 		-d* | --config-dir | --config-dir=*) instances=$((instances + 1)) ;;
 		esac
 	done
-	# Where there are several, each has its own name.
+	# Several instances bring their own names.
 	[ "$instances" -gt 1 ] || options+=(--name "${postfix_queue_job_name[$job]-$job}")
-	# What went wrong goes to Netdata's log.
+	# Errors go to Netdata's log.
 	postfix_queue_output=$("$postfix_queue_command" --timeout "$postfix_queue_timeout" "${options[@]}" "$@")
 }
 
-# Prints a setting of a job: its own, or that of all.
+# Prints a job's setting, or else the default of all jobs.
 postfix_queue_setting() {
 	local own="postfix_queue_job_$2[$1]" all="postfix_queue_$2"
 	printf '%s' "${!own-${!all}}"
@@ -193,7 +193,7 @@ postfix_queue_setting() {
 
 postfix_queue_seconds() { printf '%(%s)T' -1; }
 
-# Bash 5 has the time in microseconds; without it, and its decimal point or comma, seconds do.
+# Bash 5 has the time in microseconds, with a decimal point or comma; before that, seconds must do.
 postfix_queue_microseconds() {
 	local now=${EPOCHREALTIME-}
 	if [ -n "$now" ]; then
