@@ -1,16 +1,16 @@
 #!/bin/sh
-# Checks what is in the packages. Usage: packaging/test.sh VERSION DEB RPM
-# A package whose tools are not there is left out by name, or fails where REQUIRE=all.
+# Checks the content of the packages. Usage: packaging/test.sh VERSION DEB RPM
+# If the tools for a package are missing, says so and skips it, or fails if REQUIRE=all.
 set -eu
 
 version=$1 deb=$2 rpm=$3
-# In packages a pre-release comes before its release: 1.0.0~rc1.
+# Package versions sort a pre-release before its release with a tilde: 1.0.0~rc1.
 package_version=$(echo "$version" | sed 's/-/~/')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# Fails unless the listing on standard input, lines of mode, owner and path, is files and nothing else.
+# Fails unless the listing on standard input (lines of mode, owner and path) has exactly the expected files.
 expect_files() {
 	sort >"$scratch/found"
 	sort >"$scratch/expected" <<-EOF
@@ -30,7 +30,7 @@ expect_files() {
 	fi
 }
 
-# Fails unless the programs below the directory run and name the version.
+# Fails unless the programs below the directory run and print the version.
 expect_version() {
 	"$1$2/check_postfix_queue" --version >"$scratch/version" && fail "check_postfix_queue --version exits 0, not 3"
 	"$1/usr/bin/postfix_queue_emit" --version >>"$scratch/version" || fail "postfix_queue_emit --version fails"
