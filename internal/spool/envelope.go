@@ -38,7 +38,10 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	m.Recipients = m.Recipients[:0]
 	// The budget covers every record once: more is spent only on pointers that go
 	// round in circles.
-	e := envelope{rules: rules, file: &w.f, message: m, budget: min(2*f.sizeBytes, maxEnvelope) + windowSize}
+	e := envelope{
+		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
+		budget: min(2*f.sizeBytes, maxEnvelope) + windowSize,
+	}
 	for {
 		kind, data, next, err := w.record(e.offset)
 		if errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
@@ -47,7 +50,9 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 		if err != nil {
 			return false, err
 		}
-		if kind == 0 || !e.spend(next-e.offset) {
+		e.budget -= next - e.offset
+		e.untilPoll -= next - e.offset + perRecord
+		if kind == 0 || e.budget < 0 || e.untilPoll < 0 && e.stopped() {
 			return e.hasSender, nil
 		}
 		e.offset = next
@@ -57,6 +62,10 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	}
 }
 
+// Reading asks whether it must stop after this much work, in bytes. A record is
+// work even if it is short.
+const pollAfter, perRecord = 1 << 18, 256
+
 // envelope is an envelope that is being read.
 type envelope struct {
 	rules   envelopeRules
@@ -65,7 +74,7 @@ type envelope struct {
 
 	offset    int64 // of the next record
 	budget    int64 // bytes that may still be read
-	sincePoll int64 // work since rules.stopped was called last
+	untilPoll int64 // work until rules.stopped is called
 	jumps     int   // pointers that were followed
 
 	hasTime, hasSize, hasSender bool
@@ -74,18 +83,10 @@ type envelope struct {
 	addressBytes                int
 }
 
-// spend takes the bytes of a record from the budget, and reports whether reading
-// goes on.
-func (e *envelope) spend(bytes int64) bool {
-	if e.budget -= bytes; e.budget < 0 {
-		return false
-	}
-	const perRecord, pollAfter = 256, 1 << 18 // a short record is work, too
-	if e.sincePoll += bytes + perRecord; e.sincePoll <= pollAfter || e.rules.stopped == nil {
-		return true
-	}
-	e.sincePoll = 0
-	return !e.rules.stopped()
+// stopped reports whether reading must end.
+func (e *envelope) stopped() bool {
+	e.untilPoll = pollAfter
+	return e.rules.stopped != nil && e.rules.stopped()
 }
 
 // take takes what a record says into the message, and reports whether it is the
