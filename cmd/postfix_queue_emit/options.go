@@ -22,13 +22,13 @@ type options struct {
 	To          string               `arg:"--to"`
 	Metrics     queue.MetricPatterns `arg:"-m,--metrics"`
 	Name        string               `arg:"-n,--name"`
-	Prefix      *string              `arg:"-p,--prefix"`
+	Prefix      string               `arg:"-p,--prefix"`
 	TagStyle    emit.TagStyle        `arg:"--tags"`
 	Tags        tagList              `arg:"--tag"`
-	Part        *parts               `arg:"--part"`
-	Usec        *integer             `arg:"--usec"`
-	UpdateEvery *integer             `arg:"--update-every"`
-	Priority    *integer             `arg:"--priority"`
+	Part        parts                `arg:"--part"`
+	Usec        integer              `arg:"--usec"`
+	UpdateEvery integer              `arg:"--update-every"`
+	Priority    integer              `arg:"--priority"`
 	Check       bool                 `arg:"--check"`
 	DryRun      bool                 `arg:"--dry-run"`
 	Breakdown   bool                 `arg:"--breakdown"`
@@ -36,7 +36,10 @@ type options struct {
 }
 
 func parseOptions(args []string) (options, error) {
-	opts := options{To: "-", TagStyle: emit.TagsNone, Common: cli.Defaults()}
+	opts := options{
+		To: "-", TagStyle: emit.TagsNone, Prefix: "postfix_queue", Part: "charts,values", UpdateEvery: 10, Priority: 60000,
+		Common: cli.Defaults(),
+	}
 	if err := opts.Format.UnmarshalText([]byte("netdata")); err != nil {
 		return opts, err
 	}
@@ -48,47 +51,25 @@ func parseOptions(args []string) (options, error) {
 	if err := cli.Parse(args, &opts, &opts.Common); err != nil {
 		return opts, err
 	}
-	if bare && !opts.Format.Netdata {
-		opts.UpdateEvery = nil // Netdata passes the interval to every plugin
-	}
-	if err := opts.checkUseless(); err != nil {
+	if err := opts.checkUseless(bare); err != nil {
 		return opts, err
 	}
-	setDefault(&opts.Prefix, "postfix_queue")
-	setDefault(&opts.Part, parts{charts: true, values: true})
-	setDefault(&opts.Usec, 0)
-	setDefault(&opts.UpdateEvery, 10)
-	setDefault(&opts.Priority, 60000)
-	if trimmed := strings.TrimRight(*opts.Prefix, "."); trimmed != "" {
-		opts.Prefix = &trimmed
+	if trimmed := strings.TrimRight(opts.Prefix, "."); trimmed != "" {
+		opts.Prefix = trimmed
 	}
 	err := opts.check()
 	return opts, err
 }
 
-func setDefault[T any](option **T, value T) {
-	if *option == nil {
-		*option = &value
-	}
-}
-
 // checkUseless returns an error if an option has no use in the format: whoever
-// gives it expects an effect.
-func (o *options) checkUseless() error {
-	if o.Prefix != nil && !o.Format.Prefix {
+// gives it expects an effect. Netdata passes the interval to every plugin.
+func (o *options) checkUseless(intervalFromNetdata bool) error {
+	if o.Given("prefix") && !o.Format.Prefix {
 		return fmt.Errorf("--prefix: the names of format %s are fixed; statsd and graphite take a prefix", o.Format.Name)
 	}
-	for _, option := range []struct {
-		name  string
-		given bool
-	}{
-		{"--part", o.Part != nil},
-		{"--usec", o.Usec != nil},
-		{"--update-every", o.UpdateEvery != nil},
-		{"--priority", o.Priority != nil},
-	} {
-		if option.given && !o.Format.Netdata {
-			return fmt.Errorf("%s has no use in format %s; only netdata takes it", option.name, o.Format.Name)
+	for _, name := range []string{"part", "usec", "update-every", "priority"} {
+		if o.Given(name) && !o.Format.Netdata && !(name == "update-every" && intervalFromNetdata) {
+			return fmt.Errorf("--%s has no use in format %s; only netdata takes it", name, o.Format.Name)
 		}
 	}
 	return nil
@@ -96,11 +77,11 @@ func (o *options) checkUseless() error {
 
 func (o *options) check() error {
 	switch {
-	case *o.UpdateEvery < 1:
+	case o.UpdateEvery < 1:
 		return errors.New("--update-every must be at least 1 second")
-	case *o.Usec < 0:
+	case o.Usec < 0:
 		return errors.New("--usec must not be negative")
-	case *o.Priority < 0:
+	case o.Priority < 0:
 		return errors.New("--priority must not be negative")
 	case o.Name != "" && o.SeveralInstances():
 		return errors.New("--name names one instance, but several are read")
@@ -112,10 +93,10 @@ func (o *options) check() error {
 		return o.oneInstanceOnly()
 	case o.Check && o.DryRun:
 		return errors.New("--check and --dry-run exclude each other")
-	case strings.Trim(*o.Prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "":
-		return fmt.Errorf(`invalid prefix "%s": want letters, digits, dots, dashes and underscores`, *o.Prefix)
-	case slices.Contains(strings.Split(*o.Prefix, "."), ""):
-		return fmt.Errorf(`invalid prefix "%s": want a word before and after each dot`, *o.Prefix)
+	case strings.Trim(o.Prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "":
+		return fmt.Errorf(`invalid prefix "%s": want letters, digits, dots, dashes and underscores`, o.Prefix)
+	case slices.Contains(strings.Split(o.Prefix, "."), ""):
+		return fmt.Errorf(`invalid prefix "%s": want a word before and after each dot`, o.Prefix)
 	}
 	if err := o.Format.CheckTags(o.TagStyle, o.Tags); err != nil {
 		return err
@@ -140,15 +121,15 @@ func (o *options) emitOptions(several bool) emit.Options {
 		Metrics:        o.selection().Metrics(),
 		Now:            time.Now(),
 		LabelInstances: o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
-		Prefix:         *o.Prefix,
+		Prefix:         o.Prefix,
 		Tags:           o.Tags,
 		TagStyle:       o.TagStyle,
 		Netdata: emit.NetdataOptions{
-			Charts:       o.Part.charts,
-			Values:       o.Part.values,
-			Microseconds: int64(*o.Usec),
-			UpdateEvery:  int(*o.UpdateEvery),
-			Priority:     int(*o.Priority),
+			Charts:       strings.Contains(string(o.Part), "charts"),
+			Values:       strings.Contains(string(o.Part), "values"),
+			Microseconds: int64(o.Usec),
+			UpdateEvery:  int(o.UpdateEvery),
+			Priority:     int(o.Priority),
 		},
 	}
 }
@@ -211,20 +192,13 @@ func (l *tagList) UnmarshalText(text []byte) error {
 }
 
 // parts are the parts of Netdata's protocol to write.
-type parts struct{ charts, values bool }
+type parts string
 
 // UnmarshalText reads charts, values, or both with a comma between them.
 func (p *parts) UnmarshalText(text []byte) error {
-	*p = parts{}
-	for item := range strings.SplitSeq(string(text), ",") {
-		switch item {
-		case "charts":
-			p.charts = true
-		case "values":
-			p.values = true
-		default:
-			return suggest.Unknown("part", item, []string{"charts", "values"}, []string{"charts", "values", "charts,values"})
-		}
+	known := []string{"charts", "values", "charts,values", "values,charts"}
+	if *p = parts(text); !slices.Contains(known, string(text)) {
+		return suggest.Unknown("part", string(text), known, known[:3])
 	}
 	return nil
 }

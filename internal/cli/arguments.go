@@ -26,36 +26,22 @@ var (
 // command line as typed: it would guess at a forgotten value, take the last of two
 // values, and accept arguments that belong to no option.
 func Parse(args []string, options any, common *Common) error {
-	normal, err := normalize(args, Options(options))
+	n, err := normalize(args, Options(options))
 	if err != nil {
 		return err
 	}
+	common.given = n.given
 	parser, err := arg.NewParser(arg.Config{Program: "program", IgnoreEnv: true, IgnoreDefault: true}, options)
 	if err != nil {
 		return err
 	}
-	texts := make([]string, len(normal))
-	for i, a := range normal {
-		texts[i] = a.String()
-	}
-	if err := parser.Parse(texts); err != nil {
-		return explain(err, normal)
+	if err := parser.Parse(n.normal); err != nil {
+		return n.explain(err)
 	}
 	if common.Version {
 		return ErrVersion
 	}
 	return common.check()
-}
-
-// explain names the option as it was typed in go-arg's error about its value.
-func explain(err error, normal []argument) error {
-	text := strings.TrimPrefix(err.Error(), "error processing ")
-	for _, a := range normal {
-		if reason, ok := strings.CutPrefix(text, a.String()+": "); ok {
-			return fmt.Errorf("%s: %s", a.typed, reason)
-		}
-	}
-	return errors.New(text)
 }
 
 // Option is a command line option, as the arg tag of its field declares it.
@@ -79,8 +65,11 @@ func Options(options any) []Option {
 func fieldOptions(t reflect.Type) []Option {
 	var list []Option
 	for field := range t.Fields() {
-		if field.Anonymous {
+		switch {
+		case field.Anonymous:
 			list = append(list, fieldOptions(field.Type)...)
+			continue
+		case !field.IsExported():
 			continue
 		}
 		o := Option{
@@ -102,37 +91,40 @@ func fieldOptions(t reflect.Type) []Option {
 	return list
 }
 
-// argument is an option with its value, "true" if it takes none.
-type argument struct {
-	Option
-	value string
-	typed string // the option as it was typed: -w
-}
-
-// String returns the one form in which go-arg gets it.
-func (a argument) String() string { return a.Name() + "=" + a.value }
-
-// normalize reads arguments as people type them (-w10, -w -10:10, -vv, --warning
-// 10) and refuses what would otherwise be lost or guessed: a forgotten or empty
-// value, a repeated option with a single value, an argument that belongs to no
-// option. The error is ErrHelp if one of the arguments is -h or --help.
-func normalize(args []string, options []Option) ([]argument, error) {
-	n := normalizer{options: options, given: map[string]bool{}}
+// normalize rewrites arguments as people type them (-w10, -w -10:10, -vv, --warning
+// 10) to the one form --option=value, and refuses what would otherwise be lost or
+// guessed: a forgotten or empty value, a repeated option with a single value, an
+// argument that belongs to no option. The error is ErrHelp if one of the arguments
+// is -h or --help.
+func normalize(args []string, options []Option) (*normalizer, error) {
+	n := &normalizer{options: options, given: map[string]bool{}, typed: map[string]string{}}
 	var err error
 	for len(args) > 0 && err == nil {
 		args, err = n.next(args)
 	}
 	if n.help || (err != nil && slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "--help" })) {
-		return nil, ErrHelp
+		return n, ErrHelp
 	}
-	return n.normal, err
+	return n, err
 }
 
 type normalizer struct {
 	options []Option
-	given   map[string]bool
-	normal  []argument
+	normal  []string
+	given   map[string]bool   // by long name
+	typed   map[string]string // the option as typed, by its normal form
 	help    bool
+}
+
+// explain names the option as it was typed in go-arg's error about its value.
+func (n *normalizer) explain(err error) error {
+	text := strings.TrimPrefix(err.Error(), "error processing ")
+	for _, normal := range n.normal {
+		if reason, ok := strings.CutPrefix(text, normal+": "); ok {
+			return fmt.Errorf("%s: %s", n.typed[normal], reason)
+		}
+	}
+	return errors.New(text)
 }
 
 // next takes the first argument, and its value, and returns the rest.
@@ -234,7 +226,9 @@ func (n *normalizer) add(o Option, typed, value string) error {
 	if !o.TakesValue {
 		value = "true"
 	}
-	n.normal = append(n.normal, argument{o, value, typed})
+	normal := o.Name() + "=" + value
+	n.normal = append(n.normal, normal)
+	n.typed[normal] = typed
 	return nil
 }
 

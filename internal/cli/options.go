@@ -35,7 +35,11 @@ type Common struct {
 	Verbose      Count          `arg:"-v,--verbose"`
 	Help         bool           `arg:"-h,--help"`
 	Version      bool           `arg:"-V,--version"`
+	given        map[string]bool
 }
+
+// Given reports whether the option of this long name is on the command line.
+func (o *Common) Given(name string) bool { return o.given[name] }
 
 // Defaults returns the default options.
 func Defaults() Common {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -26,7 +27,7 @@ func TestParse(t *testing.T) {
 		ConfigDirs: Directories{"/etc/postfix-a", "/etc/postfix-b"}, Source: "auto", MaxAge: Duration(10 * time.Minute),
 		Queues: Queues{"deferred,hold"}, Timeout: Duration(2500 * time.Millisecond), Verbose: 3,
 	}
-	if diff := cmp.Diff(want, opts.Common); diff != "" {
+	if diff := cmp.Diff(want, opts.Common, cmpopts.IgnoreUnexported(Common{}, queue.Pattern{})); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
 	}
 	if len(opts.Warning) != 2 || len(opts.Critical) != 1 || opts.Critical[0].Range.End != 20 {

@@ -46,31 +46,17 @@ type Metric struct {
 var metrics = slices.Concat(totals, queueMetrics(), reasonMetrics())
 
 var totals = []Metric{
-	{
-		Name: "emails", Family: FamilyEmails, Unit: units.Count,
-		Help:  "messages in the queue",
-		Value: func(s *Summary) (int64, bool) { return s.Total.Messages, true },
-	},
-	{
-		Name: "size", Family: FamilySize, Unit: units.Bytes,
-		Help:  "sum of the sizes of messages",
-		Value: func(s *Summary) (int64, bool) { return s.Total.SizeBytes, true },
-	},
+	total("emails", FamilyEmails, units.Count, "messages in the queue", func(t *Tally) int64 { return t.Messages }),
+	total("size", FamilySize, units.Bytes, "sum of the sizes of messages", func(t *Tally) int64 { return t.SizeBytes }),
 	{
 		Name: "age", Family: FamilyAge, Unit: units.Seconds,
 		Help:  "age of the oldest message that is not on hold",
 		Value: ageNotOnHold,
 	},
-	{
-		Name: "recipients", Family: FamilyRecipients, Unit: units.Count,
-		Help:  "recipients that messages still wait for",
-		Value: func(s *Summary) (int64, bool) { return s.Total.Recipients, true },
-	},
-	{
-		Name: "forced_expire", Family: FamilyForcedExpire, Unit: units.Count,
-		Help:  "messages marked for expiry by postsuper -e",
-		Value: func(s *Summary) (int64, bool) { return s.Total.ForcedExpire, true },
-	},
+	total("recipients", FamilyRecipients, units.Count, "recipients that messages still wait for",
+		func(t *Tally) int64 { return t.Recipients }),
+	total("forced_expire", FamilyForcedExpire, units.Count, "messages marked for expiry by postsuper -e",
+		func(t *Tally) int64 { return t.ForcedExpire }),
 	{
 		Name: "corrupt", Family: FamilyCorrupt, Unit: units.Count, OnDemand: true,
 		Help: "files in the corrupt queue",
@@ -81,6 +67,13 @@ var totals = []Metric{
 			return *s.Corrupt, true
 		},
 	},
+}
+
+func total(name, family string, unit units.Unit, help string, value func(*Tally) int64) Metric {
+	return Metric{
+		Name: name, Family: family, Unit: unit, Help: help,
+		Value: func(s *Summary) (int64, bool) { return value(&s.Total), true },
+	}
 }
 
 // Metrics returns the table of metrics.

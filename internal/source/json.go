@@ -109,57 +109,21 @@ func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err e
 			readable = true
 		} else {
 			unreadable++
-			decoded = salvage(line)
+			decoded.salvage(line)
 		}
 		decoded.fill(&message)
 		visit(&message)
 	}
 }
 
-// salvage reads the leading members of a line, up to the first that is broken or
-// not a plain value. postqueue writes the numbers before the addresses, and
-// strangers choose only the addresses.
-func salvage(line []byte) jsonMessage {
-	m := jsonMessage{ArrivalTime: noTime, MessageSize: noSize}
-	tokens := json.NewDecoder(bytes.NewReader(line))
-	tokens.UseNumber()
-	if start, err := tokens.Token(); err != nil || start != json.Delim('{') {
-		return m
-	}
-	for {
-		name, err := tokens.Token()
-		if err != nil {
-			return m
-		}
-		value, err := tokens.Token()
-		if err != nil {
-			return m
-		}
-		switch value := value.(type) {
-		case string:
-			switch name {
-			case "queue_name":
-				m.QueueName = value
-			case "queue_id":
-				m.QueueID = value
-			}
-		case json.Number:
-			n, err := value.Int64()
-			if err != nil {
-				continue
-			}
-			switch name {
-			case "arrival_time":
-				m.ArrivalTime = n
-			case "message_size":
-				m.MessageSize = n
-			}
-		case bool:
-			if name == "forced_expire" {
-				m.ForcedExpire = value
-			}
-		case json.Delim:
-			return m
+// salvage reads what an unreadable line says before its addresses. postqueue writes
+// the numbers first, and strangers choose only the addresses.
+func (m *jsonMessage) salvage(line []byte) {
+	for _, addresses := range []string{`"sender"`, `"recipients"`} {
+		if head, _, found := bytes.Cut(line, []byte(addresses)); found {
+			line = slices.Concat(bytes.TrimRight(head, ", "), []byte("}"))
 		}
 	}
+	m.reset()
+	_ = json.Unmarshal(line, m) // whatever it says
 }
