@@ -1,5 +1,5 @@
-// Check_postfix_queue compares a Postfix mail queue with thresholds, as a plugin
-// of Nagios, Icinga and NRPE.
+// Check_postfix_queue compares a Postfix mail queue with thresholds, as a plugin of Nagios, Icinga
+// and NRPE.
 package main
 
 import (
@@ -45,7 +45,7 @@ type options struct {
 
 // run is the program: it writes the answer to stdout and returns the exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (exitCode int) {
-	if err := queue.Guard(func() { exitCode = answer(ctx, args, stdin, stdout) }); err != nil {
+	if err := queue.Guard(func() error { exitCode = answer(ctx, args, stdin, stdout); return nil }); err != nil {
 		return check.Failed(queue.Safe(err.Error())).Write(stdout)
 	}
 	return exitCode

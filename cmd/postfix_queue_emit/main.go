@@ -1,5 +1,5 @@
-// Postfix_queue_emit reads a Postfix mail queue once and prints or sends its
-// numbers, for Netdata, StatsD and other metrics systems.
+// Postfix_queue_emit reads a Postfix mail queue once and prints or sends its numbers, for Netdata,
+// StatsD and other metrics systems.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) (exitCode int) {
 	p := &program{stdout: stdout, stderr: stderr}
-	if err := queue.Guard(func() { exitCode = p.run(ctx, args, stdin) }); err != nil {
+	if err := queue.Guard(func() error { exitCode = p.run(ctx, args, stdin); return nil }); err != nil {
 		p.complain(queue.Safe(err.Error()))
 		return exitFailed
 	}
@@ -93,8 +93,7 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 	return exitCode
 }
 
-// read reads what the options ask for. A reading without any of the selected
-// metrics has failed.
+// read reads what the options ask for. A reading without any of the selected metrics has failed.
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.Timeout))
 	defer cancel()
@@ -123,8 +122,8 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	return readings
 }
 
-// missing returns an error if a complete reading lacks a metric that was asked for,
-// and reports whether it has any.
+// missing returns an error if a complete reading lacks a metric that was asked for, and reports
+// whether it has any.
 func (o *options) missing(r queue.Reading) (usable bool, err error) {
 	if o.Format.Snapshot {
 		return true, nil
@@ -132,8 +131,8 @@ func (o *options) missing(r queue.Reading) (usable bool, err error) {
 	return o.selection().Missing(r.Summary)
 }
 
-// report prints what is wrong with the readings and, with -v, what was read. It
-// returns the exit code for them.
+// report prints what is wrong with the readings and, with -v, what was read. It returns the exit
+// code for them.
 func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 	for _, r := range readings {
 		if err := o.problem(r); err != nil {
@@ -171,8 +170,8 @@ func (o *options) problem(r queue.Reading) error {
 // deliveryTimeout is for a receiver that does not answer.
 const deliveryTimeout = 2 * time.Second
 
-// deliver sends the document, or shows what would be sent. It has its own deadline:
-// reading may have used up the other one.
+// deliver sends the document, or shows what would be sent. It has its own deadline: reading may
+// have used up the other one.
 func (p *program) deliver(ctx context.Context, target deliver.Target, document []byte, dryRun bool) error {
 	switch {
 	case len(document) == 0:

@@ -27,8 +27,7 @@ type Options struct {
 	Filter     queue.Filter // of the command line, which is shown as it was typed
 	Reasons    bool         // show the metrics of deferral reasons even without thresholds
 	Detail     int
-	// LabelInstances puts the instance's name into the labels of a single instance,
-	// too.
+	// LabelInstances puts the instance's name into the labels of a single instance, too.
 	LabelInstances bool
 }
 
@@ -64,8 +63,8 @@ func Judge(readings []queue.Reading, o Options) Result {
 	return result
 }
 
-// checkLabels returns an error if two instances have the same label in their
-// performance data, as mx-hold with its emails and mx with its mail on hold do.
+// checkLabels returns an error if two instances have the same label in their performance data, as
+// mx-hold with its emails and mx with its mail on hold do.
 func checkLabels(readings []queue.Reading, verdicts []verdict) error {
 	owner := map[string]string{}
 	for i, v := range verdicts {
@@ -151,8 +150,7 @@ type judgement struct {
 	state          State
 }
 
-// judgeMetrics applies the rules to every metric. breaks reports whether a value
-// breaks a range.
+// judgeMetrics applies the rules to every metric. breaks reports whether a value breaks a range.
 func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int64) bool) []judgement {
 	var list []judgement
 	for _, m := range queue.Select(s.Filter, o.askFor) {
@@ -222,8 +220,8 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	return v
 }
 
-// unanswerable returns a finding for each level with a range for something that
-// the filter leaves out.
+// unanswerable returns a finding for each level with a range for something that the filter leaves
+// out.
 func unanswerable(s *queue.Summary, levels ...thresholds.Rules) (findings []finding) {
 	for _, rules := range levels {
 		if err := rules.CheckFilter(s.Filter); err != nil {
@@ -236,9 +234,9 @@ func unanswerable(s *queue.Summary, levels ...thresholds.Rules) (findings []find
 // wayOut is for a queue that is too long for an answer in time.
 const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"
 
-// judgeLowerBound judges a reading that was stopped at the deadline. Every number
-// is a lower bound: it breaks a range only if every larger number does, too, and a
-// WARNING is certain only if no critical range is left open.
+// judgeLowerBound judges a reading that was stopped at the deadline. Every number is a lower bound:
+// it breaks a range only if every larger number does, too, and a WARNING is certain only if no
+// critical range is left open.
 func judgeLowerBound(r queue.Reading, o Options) verdict {
 	s := r.Summary
 	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(100 * time.Millisecond).Seconds()))
@@ -267,8 +265,7 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 	return verdict{state: state, text: text + circumstances(s, o)}
 }
 
-// downText says that the mail system is down, and what is waiting, if that could
-// be read.
+// downText says that the mail system is down, and what is waiting, if that could be read.
 func downText(r queue.Reading, o Options) queue.Text {
 	const down = "mail system is down"
 	s := r.Summary
@@ -296,8 +293,8 @@ func downText(r queue.Reading, o Options) queue.Text {
 	return down + ", " + queue.Text(strings.Join(waiting, ", ")) + circumstances(s, o) + start
 }
 
-// emptyText says that there is no mail. A queue of which the filter admits nothing
-// need not be empty.
+// emptyText says that there is no mail. A queue of which the filter admits nothing need not be
+// empty.
 func emptyText(s *queue.Summary) queue.Text {
 	if s.Filter.IsZero() {
 		return "queue is empty"

@@ -1,9 +1,9 @@
-// Package check judges readings of mail queues for Nagios, Icinga and NRPE:
-// readings and thresholds become a state, lines of text and performance data.
+// Package check judges readings of mail queues for Nagios, Icinga and NRPE: readings and thresholds
+// become a state, lines of text and performance data.
 package check
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/atc0005/go-nagios"
 )
@@ -19,31 +19,14 @@ const (
 	Unknown  = State(nagios.StateUNKNOWNExitCode)
 )
 
-func (s State) String() string {
-	switch s {
-	case OK, Warning, Critical, Unknown:
-		return nagios.ExitCodeToStateLabel(int(s))
-	}
-	return fmt.Sprintf("State(%d)", int(s))
-}
+// String returns the label of the state, as in plugin output.
+func (s State) String() string { return nagios.ExitCodeToStateLabel(int(s)) }
 
-// severity orders the states: an UNKNOWN may hide anything, so that it is worse
-// than a WARNING, but never hides a CRITICAL.
-func (s State) severity() int {
-	switch s {
-	case OK:
-		return 0
-	case Warning:
-		return 1
-	case Critical:
-		return 3
-	default:
-		return 2
-	}
-}
+// severity orders the states: an UNKNOWN may hide anything, so it is worse than a WARNING, but
+// never hides a CRITICAL.
+func (s State) severity() int { return slices.Index([]State{OK, Warning, Unknown, Critical}, s) }
 
-// Worst returns the worse of two states: CRITICAL over UNKNOWN over WARNING
-// over OK.
+// Worst returns the worse of two states: CRITICAL over UNKNOWN over WARNING over OK.
 func Worst(a, b State) State {
 	if b.severity() > a.severity() {
 		return b

@@ -7,8 +7,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/thresholds"
 )
 
-// isHeadline reports whether a metric of the summary is part of line 1 even if it
-// does not alert.
+// isHeadline reports whether a metric of the summary is part of line 1 even if it does not alert.
 func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	switch m.Name {
 	case "emails", "size":
@@ -19,8 +18,8 @@ func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	return false
 }
 
-// allHeld reports whether there is mail, and all of it is on hold: nobody waits
-// for it, so its age does not matter.
+// allHeld reports whether there is mail, and all of it is on hold: nobody waits for it, so its age
+// does not matter.
 func allHeld(s *queue.Summary) bool {
 	held := s.Queues[queue.Hold]
 	return held != nil && held.Messages > 0 && held.Messages == s.Total.Messages
@@ -67,8 +66,8 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 	return queue.Text(text)
 }
 
-// breach returns a metric, its value and the range that it broke. If rounding made
-// the value look like a limit, both are exact.
+// breach returns a metric, its value and the range that it broke. If rounding made the value look
+// like a limit, both are exact.
 func breach(m queue.Metric, value int64, r thresholds.Range) queue.Text {
 	number, limit := m.Unit.Format(value), m.Unit.FormatLimit
 	if number == limit(r.Start) || number == limit(r.End) {

@@ -5,10 +5,9 @@ import (
 	"runtime/debug"
 )
 
-// LimitRuntime keeps the program small: a mail server in trouble needs the rest
-// itself. Memory is the same for a queue of any length, and there are as many
-// processors as workers read a spool: these wait in the kernel, where each occupies
-// one.
+// LimitRuntime keeps the program small: a mail server in trouble needs the rest itself. Memory is
+// the same for a queue of any length, and there are as many processors as workers read a spool:
+// these wait in the kernel, where each occupies one.
 func LimitRuntime() {
 	const processors = 4
 	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))

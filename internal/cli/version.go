@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Version returns the version that was stamped into the program or, if there is
-// none, that of the module it was built from.
+// Version returns the version that was stamped into the program or, if there is none, that of the
+// module it was built from.
 func Version(stamped string) string {
 	if stamped != "" {
 		return stamped

@@ -1,8 +1,9 @@
-// Package deliver sends a document to where --to says: standard output, a file,
-// a socket. It knows nothing of what is in the document.
+// Package deliver sends a document to where --to says: standard output, a file, a socket. It knows
+// nothing of what is in the document.
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,15 +20,13 @@ type Target interface {
 	String() string
 }
 
-// maxSocketPath is the length limit of a socket's path, in bytes: unix(7),
-// sun_path.
+// maxSocketPath is the length limit of a socket's path, in bytes: unix(7), sun_path.
 const maxSocketPath = 107
 
-// ParseTarget reads the value of --to: - for stdout; the path of a file, which
-// contains a slash; udp://HOST:PORT or tcp://HOST:PORT; unixgram:///PATH or
-// unix:///PATH, a datagram or a stream socket. udp:// alone stands for
-// STATSD_HOST and STATSD_PORT of the environment; they default to 127.0.0.1 and
-// 8125.
+// ParseTarget reads the value of --to: - for stdout; the path of a file, which contains a slash;
+// udp://HOST:PORT or tcp://HOST:PORT; unixgram:///PATH or unix:///PATH, a datagram or a stream
+// socket. udp:// alone stands for STATSD_HOST and STATSD_PORT of the environment; they default to
+// 127.0.0.1 and 8125.
 func ParseTarget(text string, stdout io.Writer, getenv func(string) string) (Target, error) {
 	network, address, isURL := strings.Cut(text, "://")
 	switch {
@@ -72,7 +71,7 @@ const portRange = "a port from 1 to 65535"
 
 // statsdAddress returns where StatsD listens according to the environment.
 func statsdAddress(getenv func(string) string) (string, error) {
-	host, port := orDefault(getenv("STATSD_HOST"), "127.0.0.1"), orDefault(getenv("STATSD_PORT"), "8125")
+	host, port := cmp.Or(getenv("STATSD_HOST"), "127.0.0.1"), cmp.Or(getenv("STATSD_PORT"), "8125")
 	if _, err := netip.ParseAddr(withoutBrackets(host)); err != nil && strings.Contains(host, ":") {
 		return "", fmt.Errorf(`invalid STATSD_HOST "%s": want a host name or an address; the port goes into STATSD_PORT`, host)
 	}
@@ -95,12 +94,11 @@ func withoutBrackets(host string) string {
 	return host
 }
 
-// DatadogTarget returns where DogStatsD listens according to the environment,
-// in the form that ParseTarget takes; empty if the environment does not say. It
-// reads the variables as Datadog's clients do. Their unix:// is a datagram
-// socket: for streams DogStatsD has a framing of its own.
+// DatadogTarget returns where DogStatsD listens according to the environment, in the form that
+// ParseTarget takes; empty if the environment does not say. It reads the variables as Datadog's
+// clients do. Their unix:// is a datagram socket: for streams DogStatsD has a framing of its own.
 func DatadogTarget(getenv func(string) string) string {
-	port := orDefault(getenv("DD_DOGSTATSD_PORT"), "8125")
+	port := cmp.Or(getenv("DD_DOGSTATSD_PORT"), "8125")
 	url, host := getenv("DD_DOGSTATSD_URL"), getenv("DD_AGENT_HOST")
 	if path, ok := strings.CutPrefix(url, "unix://"); ok {
 		return "unixgram://" + path
@@ -115,16 +113,9 @@ func DatadogTarget(getenv func(string) string) string {
 	case url != "":
 		return url
 	case host != "" || getenv("DD_DOGSTATSD_PORT") != "":
-		return "udp://" + net.JoinHostPort(withoutBrackets(orDefault(host, "127.0.0.1")), port)
+		return "udp://" + net.JoinHostPort(withoutBrackets(cmp.Or(host, "127.0.0.1")), port)
 	}
 	return ""
-}
-
-func orDefault(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }
 
 // Stdout is standard output.

@@ -22,9 +22,9 @@ type netdataChart struct {
 	divisor                int64 // from the metric's unit to the chart's
 }
 
-// netdataCharts are the charts in their order on the dashboard. The first two are,
-// letter for letter, those of Netdata's own collectors for Postfix: dashboards and
-// alerts made for them go on working.
+// netdataCharts are the charts in their order on the dashboard. The first two are, letter for
+// letter, those of Netdata's own collectors for Postfix: dashboards and alerts made for them go on
+// working.
 var netdataCharts = []netdataChart{
 	{queue.FamilyEmails, "", "qemails", "Postfix Queue Emails", "emails", "line", 1},
 	{queue.FamilySize, "", "qsize", "Postfix Queue Size", "KiB", "area", 1024},
@@ -38,9 +38,8 @@ var netdataCharts = []netdataChart{
 	{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 }
 
-// netdata writes the external plugin protocol, as Netdata's
-// src/plugins.d/README.md describes it. Netdata disconnects a collector that sends
-// one unknown line: blocks are complete or absent.
+// netdata writes the external plugin protocol, as Netdata's src/plugins.d/README.md describes it.
+// Netdata disconnects a collector that sends one unknown line: blocks are complete or absent.
 func netdata(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {

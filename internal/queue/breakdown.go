@@ -8,14 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Breakdown says what the messages of a Summary are. Its size is bounded whatever
-// is in the queue.
+// Breakdown says what the messages of a Summary are. Its size is bounded whatever is in the queue.
 type Breakdown struct {
 	Recipients Ranking // recipients that wait, by domain
 	Senders    Ranking // messages, by the sender's domain
-	// Reasons says why messages wait that are deferred or on hold, the most
-	// frequent first. A message whose recipients wait for different reasons counts
-	// once for each.
+	// Reasons says why messages wait that are deferred or on hold, the most frequent first. A
+	// message whose recipients wait for different reasons counts once for each.
 	Reasons []ReasonCount
 }
 
@@ -23,8 +21,8 @@ type Breakdown struct {
 type ReasonCount struct {
 	Category Category
 	Messages int64
-	// Example is the most frequent reason of the category: Postfix's text without
-	// "delivery temporarily suspended", at most 240 bytes; empty if there is none.
+	// Example is the most frequent reason of the category: Postfix's text without "delivery
+	// temporarily suspended", at most 240 bytes; empty if there is none.
 	Example string
 }
 
@@ -39,8 +37,7 @@ const (
 // NoDomain is the domain of an address without one.
 const NoDomain = "(none)"
 
-// domainOf returns the domain of an address in a listing: what follows the last @,
-// in lower case.
+// domainOf returns the domain of an address in a listing: what follows the last @, in lower case.
 func domainOf(address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 0 && address == NullSender {
@@ -130,9 +127,8 @@ func (b *breakdownBuilder) addExample(category Category, reason string) {
 	b.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
 }
 
-// suspended is what the queue manager puts before the reason of a message that it
-// did not try because another one to the same destination was deferred:
-// qmgr_deliver.c, qmgr_error.c.
+// suspended is what the queue manager puts before the reason of a message that it did not try
+// because another one to the same destination was deferred: qmgr_deliver.c, qmgr_error.c.
 const suspended = "delivery temporarily suspended: "
 
 // firstBytes returns at most n bytes of a text, without cutting a character.

@@ -32,8 +32,7 @@ func (e *IndistinctError) Error() string {
 		e.Filter.queues(), Filter{Queues: e.Indistinct}.List())
 }
 
-// ErrNoArrivalTimes says that a filter asks for ages that the source does not
-// know.
+// ErrNoArrivalTimes says that a filter asks for ages that the source does not know.
 var ErrNoArrivalTimes = errors.New("cannot look at mail of a certain age: this listing does not say when mail arrived; use the output of postqueue -j")
 
 // UnknownMetric returns the error for a name that is not a metric's.
@@ -49,14 +48,13 @@ func UnknownMetric(name string) error {
 	return suggest.Unknown("metric", name, names, list)
 }
 
-// Guard calls f and turns a panic into an error. In a goroutine a panic would end
-// the program with the exit code of CRITICAL.
-func Guard(f func()) (err error) {
+// Guard returns what f returns, or a panic as an error. In a goroutine a panic would end the
+// program with the exit code of CRITICAL.
+func Guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("internal error: %v; please report it", p)
 		}
 	}()
-	f()
-	return nil
+	return f()
 }

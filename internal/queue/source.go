@@ -12,11 +12,10 @@ type Source interface {
 	// Name says how the queue is read, in one word: "postqueue", "input".
 	Name() string
 
-	// Read calls visit for every message, never two at a time. The *Message is
-	// valid during the call only, and visit may alter its recipients. Read returns
-	// when the queue or ctx ends, and leaves no goroutine and no child process
-	// behind. The Facts hold whether or not there is an error; without one, every
-	// message was visited.
+	// Read calls visit for every message, never two at a time. The *Message is valid during the
+	// call only, and visit may alter its recipients. Read returns when the queue or ctx ends, and
+	// leaves no goroutine and no child process behind. The Facts hold whether or not there is an
+	// error; without one, every message was visited.
 	Read(ctx context.Context, depth Depth, visit func(*Message)) (Facts, error)
 }
 
@@ -31,23 +30,21 @@ const (
 
 // Facts are what a source knows about a queue beyond its messages.
 type Facts struct {
-	// Down says why the mail system is known to be down; empty if it is not known
-	// to be. Messages may have been read nevertheless.
+	// Down says why the mail system is known to be down; empty if it is not known to be. Messages
+	// may have been read nevertheless.
 	Down string
-	// Unreadable counts entries that could not be parsed. Each was visited as a
-	// message with what could be read of it, so that sums of sizes and recipients
-	// are lower bounds unless it is 0.
+	// Unreadable counts entries that could not be parsed. Each was visited as a message with what
+	// could be read of it, so that sums of sizes and recipients are lower bounds unless it is 0.
 	Unreadable int64
-	// Corrupt counts the files in the corrupt queue; nil if the source does not
-	// know.
+	// Corrupt counts the files in the corrupt queue; nil if the source does not know.
 	Corrupt *int64
-	// Indistinct lists the queues that the source cannot tell apart: it knows
-	// nothing about any of them alone.
+	// Indistinct lists the queues that the source cannot tell apart: it knows nothing about any of
+	// them alone.
 	Indistinct []Name
 	// NoArrivalTimes is set if the source does not know when messages arrived.
 	NoArrivalTimes bool
-	// Detail says how the queue was read, for people: the command that was run,
-	// the file that was read.
+	// Detail says how the queue was read, for people: the command that was run, the file that was
+	// read.
 	Detail string
 }
 
@@ -65,8 +62,8 @@ func (i Instance) StartCommand() string {
 	return "postfix -c " + i.ConfigDir + " start"
 }
 
-// Label returns the instance's name as a part of a label of performance data:
-// each character outside [a-z0-9_] becomes _.
+// Label returns the instance's name as a part of a label of performance data: each character
+// outside [a-z0-9_] becomes _.
 func (i Instance) Label() string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
@@ -76,15 +73,15 @@ func (i Instance) Label() string {
 	}, strings.ToLower(i.Name))
 }
 
-// Reading is the outcome of reading one instance: a complete Summary; an error;
-// or both, if the summary is only a lower bound.
+// Reading is the outcome of reading one instance: a complete Summary; an error; or both, if the
+// summary is only a lower bound.
 type Reading struct {
 	Instance Instance
 	Summary  *Summary
 	Took     time.Duration
 	Err      error
-	// PassedOver says which sources were tried before the one that Summary and Err
-	// come from, and why they were not used.
+	// PassedOver says which sources were tried before the one that Summary and Err come from, and
+	// why they were not used.
 	PassedOver []Attempt
 }
 
@@ -94,14 +91,13 @@ type Attempt struct {
 	Err    error
 }
 
-// Complete reports whether the reading has every number of a running mail
-// system: only such numbers are passed on.
+// Complete reports whether the reading has every number of a running mail system: only such numbers
+// are passed on.
 func (r Reading) Complete() bool {
 	return r.Err == nil && r.Summary != nil && r.Summary.Down == ""
 }
 
-// Down returns the error for a mail system that is down, nil if it is not known
-// to be.
+// Down returns the error for a mail system that is down, nil if it is not known to be.
 func (r Reading) Down() *DownError {
 	if r.Summary == nil || r.Summary.Down == "" {
 		return nil

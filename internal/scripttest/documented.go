@@ -14,9 +14,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/source"
 )
 
-// OptionsAreDocumented fails unless each option of the program, except the hidden
-// ones, is in its usage text and its man page, and neither has one that the
-// program does not know.
+// OptionsAreDocumented fails unless each option of the program, except the hidden ones, is in its
+// usage text and its man page, and neither has one that the program does not know.
 func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage string) {
 	page, err := os.ReadFile(manPage)
 	if err != nil {
@@ -47,8 +46,8 @@ func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage str
 	}
 }
 
-// OptionsAreCompleted fails unless bash completes exactly the program's options,
-// and the metrics and sources.
+// OptionsAreCompleted fails unless bash completes exactly the program's options, and the metrics
+// and sources.
 func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	var want []string
 	for _, o := range options {
@@ -84,8 +83,7 @@ func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	}
 }
 
-// ValuesAreCompleted fails unless bash completes exactly these values of the
-// option.
+// ValuesAreCompleted fails unless bash completes exactly these values of the option.
 func ValuesAreCompleted(t *testing.T, program, option string, values []string) {
 	t.Helper()
 	if got := completed(t, program, option); !slices.Equal(got, values) {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -34,19 +35,28 @@ func toBreakdown(b *queue.Breakdown) *breakdown {
 	if b == nil {
 		return nil
 	}
-	doc := &breakdown{Recipients: toRanking(b.Recipients), Senders: toRanking(b.Senders)}
-	for _, r := range b.Reasons {
-		doc.Reasons = append(doc.Reasons, reasonCount(r))
+	return &breakdown{
+		Recipients: toRanking(b.Recipients),
+		Senders:    toRanking(b.Senders),
+		Reasons:    convert(b.Reasons, func(r queue.ReasonCount) reasonCount { return reasonCount(r) }),
 	}
-	return doc
 }
 
 func toRanking(r queue.Ranking) ranking {
-	doc := ranking{Rows: []rankingRow{}, Total: rankingRow(r.Total), MaxUndercount: r.MaxUndercount}
-	for _, row := range r.Rows {
-		doc.Rows = append(doc.Rows, rankingRow(row))
+	return ranking{
+		Rows:          convert(r.Rows, func(row queue.RankingRow) rankingRow { return rankingRow(row) }),
+		Total:         rankingRow(r.Total),
+		MaxUndercount: r.MaxUndercount,
 	}
-	return doc
+}
+
+// convert returns the list with each item converted.
+func convert[From, To any](list []From, to func(From) To) []To {
+	converted := make([]To, len(list))
+	for i, item := range list {
+		converted[i] = to(item)
+	}
+	return converted
 }
 
 // toQueue returns the breakdown that was written, nil if there was none.
@@ -54,41 +64,42 @@ func (doc *breakdown) toQueue() (*queue.Breakdown, error) {
 	if doc == nil {
 		return nil, nil //nolint:nilnil // no breakdown, and nothing wrong with that
 	}
-	var b queue.Breakdown
-	var err error
-	if b.Recipients, err = doc.Recipients.toQueue(); err != nil {
-		return nil, err
-	}
-	if b.Senders, err = doc.Senders.toQueue(); err != nil {
-		return nil, err
-	}
 	for _, r := range doc.Reasons {
 		if r.Messages < 0 {
 			return nil, errors.New("a reason has a negative count")
 		}
-		b.Reasons = append(b.Reasons, queue.ReasonCount(r))
 	}
-	return &b, nil
+	return &queue.Breakdown{
+		Recipients: doc.Recipients.toQueue(),
+		Senders:    doc.Senders.toQueue(),
+		Reasons:    convert(doc.Reasons, func(r reasonCount) queue.ReasonCount { return queue.ReasonCount(r) }),
+	}, cmp.Or(doc.Recipients.check(), doc.Senders.check())
 }
 
-func (doc *ranking) toQueue() (queue.Ranking, error) {
-	r := queue.Ranking{Total: queue.RankingRow(doc.Total), MaxUndercount: doc.MaxUndercount}
-	if r.MaxUndercount < 0 || r.Total.Count < 0 {
-		return r, errors.New("a ranking has a negative count")
+func (doc *ranking) toQueue() queue.Ranking {
+	return queue.Ranking{
+		Rows:          convert(doc.Rows, func(row rankingRow) queue.RankingRow { return queue.RankingRow(row) }),
+		Total:         queue.RankingRow(doc.Total),
+		MaxUndercount: doc.MaxUndercount,
 	}
-	rest := r.Total
-	for _, row := range doc.Rows {
-		r.Rows = append(r.Rows, queue.RankingRow(row))
+}
+
+// check returns an error if the rows cannot be part of the total.
+func (doc *ranking) check() error {
+	rest := doc.Total
+	for _, row := range append([]rankingRow{{}}, doc.Rows...) {
 		rest.Count -= row.Count
-		if row.Count < 0 || rest.Count < 0 {
-			return r, errors.New("a ranking does not add up to its total")
-		}
+		impossible := row.Count < 0 || rest.Count < 0
 		for i := range rest.ByAge {
 			rest.ByAge[i] -= row.ByAge[i]
-			if row.ByAge[i] < 0 || rest.ByAge[i] < 0 {
-				return r, errors.New("a ranking does not add up to its total")
-			}
+			impossible = impossible || row.ByAge[i] < 0 || rest.ByAge[i] < 0
+		}
+		if impossible {
+			return errors.New("a ranking does not add up to its total")
 		}
 	}
-	return r, nil
+	if doc.MaxUndercount < 0 {
+		return errors.New("a ranking has a negative count")
+	}
+	return nil
 }

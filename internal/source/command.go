@@ -26,8 +26,8 @@ func (c command) String() string {
 	return strings.Join(append([]string{c.path}, c.args...), " ")
 }
 
-// environment is what the programs of Postfix get: a fixed language and time zone,
-// and nothing that points them elsewhere.
+// environment is what the programs of Postfix get: a fixed language and time zone, and nothing that
+// points them elsewhere.
 func environment() []string {
 	return []string{"LC_ALL=C", "TZ=UTC0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 }
@@ -35,11 +35,10 @@ func environment() []string {
 // reapDelay is how long to wait for the end of a command that was killed.
 const reapDelay = 100 * time.Millisecond
 
-// run starts the command, hands its standard output to read, and returns when it
-// has ended. When ctx ends, or read fails, it kills the command with its whole
-// process group; no program that holds the output open can delay the return. The
-// error is the context's cause, that of read, or an *exec.ExitError, in this
-// order.
+// run starts the command, hands its standard output to read, and returns when it has ended. When
+// ctx ends, or read fails, it kills the command with its whole process group; no program that holds
+// the output open can delay the return. The error is the context's cause, that of read, or an
+// *exec.ExitError, in this order.
 func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -74,8 +73,8 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	if err != nil {
 		cancel(err)
 	}
-	// Whatever it has left behind in its group ends with it. Until it has been
-	// waited for, no other group can have the same number.
+	// Whatever it has left behind in its group ends with it. Until it has been waited for, no other
+	// group can have the same number.
 	waitExited(cmd.Process.Pid)
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
@@ -97,16 +96,15 @@ func waitExited(pid int) {
 	}
 }
 
-// pipeReader reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and
-// waking this process for each costs the writer more than the reading does.
+// pipeReader reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and waking this
+// process for each costs the writer more than the reading does.
 type pipeReader struct {
 	r       io.Reader
 	n       int64 // bytes read
 	partial bool  // the last read did not fill its buffer
 }
 
-// A short listing is not delayed, and a pause is too short to fill a pipe of 64
-// KiB.
+// A short listing is not delayed, and a pause is too short to fill a pipe of 64 KiB.
 const (
 	pauseFrom = 64 << 10 // bytes
 	readPause = time.Millisecond
@@ -122,8 +120,7 @@ func (g *pipeReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// output returns the lines that the command prints, without surrounding white
-// space.
+// output returns the lines that the command prints, without surrounding white space.
 func (c command) output(ctx context.Context) ([]string, error) {
 	var text strings.Builder
 	stderr, err := c.run(ctx, func(r io.Reader) error {
@@ -148,8 +145,7 @@ func (c command) failure(stderr string, err error) error {
 	return err
 }
 
-// commandFailed says that a command failed, with its exit status or signal and
-// what it said.
+// commandFailed says that a command failed, with its exit status or signal and what it said.
 func commandFailed(c command, result, stderr string) error {
 	text := c.String() + ": " + result
 	if stderr != "" {
@@ -166,8 +162,8 @@ func lastLine(text string) string {
 // sbinDirs are the usual directories of Postfix's administration programs.
 var sbinDirs = []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
 
-// locate returns the absolute path of a program of Postfix: from one of dirs,
-// or from the command_directory that postconf prints.
+// locate returns the absolute path of a program of Postfix: from one of dirs, or from the
+// command_directory that postconf prints.
 func locate(ctx context.Context, dirs []string, program string) (string, error) {
 	for _, dir := range dirs {
 		if path := filepath.Join(dir, program); isExecutable(path) {
@@ -210,8 +206,8 @@ func isExecutable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// headAndTail keeps the beginning and the end of what is written to it: one of
-// them says what went wrong.
+// headAndTail keeps the beginning and the end of what is written to it: one of them says what went
+// wrong.
 type headAndTail struct {
 	head, tail []byte
 }

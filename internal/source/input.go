@@ -18,8 +18,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// input is a file, or standard input, with the output of postqueue -j or
-// postqueue -p, or with a snapshot. Its beginning shows which it is.
+// input is a file, or standard input, with the output of postqueue -j or postqueue -p, or with a
+// snapshot. Its beginning shows which it is.
 type input struct {
 	path       string   // "-" is stdin
 	stdin      *os.File // read if path is "-"
@@ -27,8 +27,8 @@ type input struct {
 	allowEmpty bool // no bytes at all are an empty queue
 }
 
-// readings reads the input. It refuses one that is older than maxAge, or from the
-// future, unless maxAge is 0.
+// readings reads the input. It refuses one that is older than maxAge, or from the future, unless
+// maxAge is 0.
 func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, error) {
 	f, detail, err := in.open()
 	if err != nil {
@@ -71,8 +71,8 @@ func (in *input) open() (f *os.File, detail string, err error) {
 	if in.path == "-" {
 		return in.stdin, "standard input", nil
 	}
-	// O_NONBLOCK: opening a FIFO would wait for its writer, but waiting must end
-	// with the context, as reading does.
+	// O_NONBLOCK: opening a FIFO would wait for its writer, but waiting must end with the context,
+	// as reading does.
 	f, err = os.OpenFile(in.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot read the input: %w", err)
@@ -122,8 +122,7 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q que
 	return readings, nil
 }
 
-// clockSlack is how far in the future a time may be because clocks differ in
-// precision.
+// clockSlack is how far in the future a time may be because clocks differ in precision.
 const clockSlack = time.Second
 
 // checkAge returns an error if a listing of this age must not be judged.
@@ -184,15 +183,13 @@ func (l *listing) Read(_ context.Context, _ queue.Depth, visit func(*queue.Messa
 	return facts, err
 }
 
-// interruptible reads a file whose reads may block, such as standard input, until
-// its context ends.
+// interruptible reads a file whose reads may block, such as standard input, until its context ends.
 type interruptible struct {
 	ctx context.Context
 	f   *os.File
 }
 
-// pollInterval is how soon the end of the context is noticed when there is nothing
-// to read.
+// pollInterval is how soon the end of the context is noticed when there is nothing to read.
 const pollInterval = 50 * time.Millisecond
 
 func (r *interruptible) Read(p []byte) (int, error) {

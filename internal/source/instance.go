@@ -11,8 +11,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// instances returns the instances that the request names. No two have the same
-// name in metrics.
+// instances returns the instances that the request names. No two have the same name in metrics.
 func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 	var list []queue.Instance
 	switch {
@@ -48,9 +47,9 @@ func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 	return list, nil
 }
 
-// enabledInstances returns the instances that postmulti lists as enabled. If it
-// fails, as it does when the main.cf of one of them is missing, they are those
-// that the default instance's main.cf names.
+// enabledInstances returns the instances that postmulti lists as enabled. If it fails, as it does
+// when the main.cf of one of them is missing, they are those that the default instance's main.cf
+// names.
 func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, error) {
 	c, err := req.postfix("").command(ctx, "postmulti", "-l")
 	var lines []string
@@ -71,8 +70,7 @@ func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, erro
 	var list []queue.Instance
 	for i, dir := range dirs {
 		p := req.postfix(dir)
-		// The default instance is always enabled. One without a main.cf is kept, to
-		// be noticed.
+		// The default instance is always enabled. One without a main.cf is kept, to be noticed.
 		if enabled, err := p.plainSetting("multi_instance_enable", "no"); err == nil && i > 0 && enabled != "yes" {
 			continue
 		}
@@ -81,8 +79,8 @@ func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, erro
 	return list, nil
 }
 
-// nameOf returns the name of the i-th instance: the first is the default one,
-// which may have no name.
+// nameOf returns the name of the i-th instance: the first is the default one, which may have no
+// name.
 func nameOf(i int, own string) string {
 	if i == 0 && own == "" {
 		return LocalName
@@ -90,8 +88,8 @@ func nameOf(i int, own string) string {
 	return own
 }
 
-// parsePostmulti reads the output of postmulti -l: name, group, whether the
-// instance is enabled, and its directory. A missing name or group is a dash.
+// parsePostmulti reads the output of postmulti -l: name, group, whether the instance is enabled,
+// and its directory. A missing name or group is a dash.
 func parsePostmulti(lines []string) ([]queue.Instance, error) {
 	var list []queue.Instance
 	for i, line := range lines {

@@ -1,8 +1,7 @@
-// Package source asks Postfix for the queue of an instance, or reads a listing
-// that was made elsewhere, and gives the messages to package queue.
+// Package source asks Postfix for the queue of an instance, or reads a listing that was made
+// elsewhere, and gives the messages to package queue.
 //
-// ReadAll is the way in. Every error says what was attempted, what happened and
-// what mends it.
+// ReadAll is the way in. Every error says what was attempted, what happened and what mends it.
 package source
 
 import (
@@ -36,9 +35,8 @@ type Request struct {
 // LocalName is the name of an instance that has none of its own.
 const LocalName = "local"
 
-// ReadAll reads every instance that the request names, all at the same time, and
-// returns a reading for each in the order of the request. It returns soon after
-// ctx ends, even if a disk hangs.
+// ReadAll reads every instance that the request names, all at the same time, and returns a reading
+// for each in the order of the request. It returns soon after ctx ends, even if a disk hangs.
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	if req.Input != "" {
 		in := &input{path: req.Input, stdin: req.Stdin, maxAge: req.MaxAge, allowEmpty: req.AllowEmpty}
@@ -79,13 +77,13 @@ func openFileLimit() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// stuckAfter is how long to wait, after the end of the context, for an answer that
-// a cancelled reading gives at once.
+// stuckAfter is how long to wait, after the end of the context, for an answer that a cancelled
+// reading gives at once.
 const stuckAfter = time.Second
 
-// inTime returns what read returns. It returns an error if read panics, and if it
-// does not return although ctx has ended: it then hangs in the kernel, as on a
-// dead disk, which only the end of the program can end.
+// inTime returns what read returns. It returns an error if read panics, and if it does not return
+// although ctx has ended: it then hangs in the kernel, as on a dead disk, which only the end of the
+// program can end.
 func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -94,9 +92,7 @@ func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
-		if err := queue.Guard(func() { a.value, a.err = read() }); err != nil {
-			a.err = err
-		}
+		a.err = queue.Guard(func() (err error) { a.value, err = read(); return err })
 		answers <- a
 	}()
 	select {

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/spool"
 )
 
-// Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail
-// owner and its group may.
+// Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail owner and its group
+// may.
 type Showq struct {
 	QueueDir string // queue_directory
 	Instance queue.Instance
@@ -33,8 +34,8 @@ func (*Showq) Name() string { return ShowqName }
 
 func (s *Showq) socket() string { return filepath.Join(s.QueueDir, "public", "showq") }
 
-// CheckAccess returns an error if this user, with the rights that the process has
-// now, certainly cannot connect to the service.
+// CheckAccess returns an error if this user, with the rights that the process has now, certainly
+// cannot connect to the service.
 func (s *Showq) CheckAccess() error {
 	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.socket()), unix.X_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {
@@ -47,8 +48,7 @@ func showqDenied(path string) error {
 	return fmt.Errorf("this user may not connect to %s: only root, the mail owner and its group may; use --source postqueue", path)
 }
 
-// Read reads the listing. The error is a *queue.DownError if nothing listens on
-// the socket.
+// Read reads the listing. The error is a *queue.DownError if nothing listens on the socket.
 func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	path := s.socket()
 	facts := queue.Facts{Detail: path}
@@ -86,20 +86,18 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 	return facts, err
 }
 
-// maxAttribute is the length limit of an attribute of showq, in bytes. Postfix
-// cuts lines of its logs, and so reasons, at 2 KiB; addresses come from there,
-// too.
+// maxAttribute is the length limit of an attribute of showq, in bytes. Postfix cuts lines of its
+// logs, and so reasons, at 2 KiB; addresses come from there, too.
 const maxAttribute = 64 << 10
 
 var errOldShowq = errors.New("text instead of attributes")
 
-// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and values,
-// each followed by a NUL. An empty name ends a message, and another one the
-// listing. From 3.6 on, a list of the same kind with the protocol's name comes
-// first.
+// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and values, each followed by
+// a NUL. An empty name ends a message, and another one the listing. From 3.6 on, a list of the same
+// kind with the protocol's name comes first.
 //
-// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq for
-// the text of older versions, or says what was received.
+// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq for the text of older
+// versions, or says what was received.
 func parseShowq(r io.Reader, visit func(*queue.Message)) error {
 	p := showqParser{r: bufio.NewReaderSize(r, maxAttribute)}
 	if start, _ := p.r.Peek(20); isTextHeader(start) || bytes.HasPrefix(start, []byte(textEmpty)) {
@@ -145,23 +143,19 @@ func (p *showqParser) attribute() (string, error) {
 
 // banner reads the rest of the list that begins with the name "protocol".
 func (p *showqParser) banner() error {
-	const want = "mail_queue_list_protocol"
-	value, err := p.attribute()
-	if err != nil {
-		return err
+	for _, want := range []string{"mail_queue_list_protocol", ""} {
+		switch got, err := p.attribute(); {
+		case err != nil:
+			return err
+		case got != want:
+			return fmt.Errorf("it sends %s instead of %s", cmp.Or(got, "an end"), cmp.Or(want, "an end"))
+		}
 	}
-	if value != want {
-		return fmt.Errorf("it calls its protocol %s, not %s", value, want)
-	}
-	end, err := p.attribute()
-	if err == nil && end != "" {
-		err = fmt.Errorf("the protocol's name is followed by %s", end)
-	}
-	return err
+	return nil
 }
 
-// message reads the attributes of a message; the name of the first has been read.
-// It skips attributes that later versions add.
+// message reads the attributes of a message; the name of the first has been read. It skips
+// attributes that later versions add.
 func (p *showqParser) message(name string, m *queue.Message) error {
 	*m = queue.Message{SizeBytes: noSize, Recipients: m.Recipients[:0]}
 	logClass, length := "", 0

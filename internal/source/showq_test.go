@@ -67,7 +67,7 @@ func TestParseShowq(t *testing.T) {
 		{name: "half a message", listing: banner() + message("sender", "s")[:20], err: io.ErrUnexpectedEOF.Error()},
 		{name: "text of an old version", listing: "-Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------\n", err: errOldShowq.Error()},
 		{name: "text of an old version, empty", listing: "Mail queue is empty\n", err: errOldShowq.Error()},
-		{name: "another protocol", listing: nul("protocol", "smtp", ""), err: "it calls its protocol smtp, not mail_queue_list_protocol"},
+		{name: "another protocol", listing: nul("protocol", "smtp", ""), err: "it sends smtp instead of mail_queue_list_protocol"},
 		{name: "no size", listing: nul("queue_name", "hold", "queue_id", "ABC", "time", "5", "") + nul(""), err: "message ABC lacks its queue, size or time"},
 		{name: "a size that is none", listing: nul("queue_name", "hold", "size", "x", "") + nul(""), err: "the size is x"},
 		{name: "a queue that is none", listing: nul("queue_name", "x", "time", "5", "size", "7", "") + nul(""), err: "message  lacks its queue, size or time"},

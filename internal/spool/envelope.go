@@ -9,13 +9,13 @@ import (
 
 // envelopeRules are what differs between queues and versions of Postfix.
 type envelopeRules struct {
-	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop
-	// it is left over from an earlier life of the message; see sizeRecordCounts.
+	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop it is left over
+	// from an earlier life of the message; see sizeRecordCounts.
 	sizeCounts func() bool
 	// stopped reports whether reading must end; nil: it goes on.
 	stopped func() bool
-	// readAll makes the number of recipients in the SIZE record not count.
-	// Anybody may write to maildrop.
+	// readAll makes the number of recipients in the SIZE record not count. Anybody may write to
+	// maildrop.
 	readAll bool
 }
 
@@ -27,17 +27,15 @@ const (
 	maxAddresses  = 16 << 20 // bytes of their addresses that are kept
 )
 
-// readEnvelope fills in what the envelope of a queue file says, as showq.c
-// reads it: arrival time, size, sender and the recipients that are still
-// waiting. It reports whether the file is a message, that is, whether a sender
-// comes before the end, before a recipient and before damage. The error is that
-// of reading the file; nothing is known about the message then.
+// readEnvelope fills in what the envelope of a queue file says, as showq.c reads it: arrival time,
+// size, sender and the recipients that are still waiting. It reports whether the file is a message,
+// that is, whether a sender comes before the end, before a recipient and before damage. The error
+// is that of reading the file; nothing is known about the message then.
 func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) (ok bool, err error) {
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
-	// The budget covers every record once: more is spent only on pointers that go
-	// round in circles.
+	// The budget covers every record once: more is spent only on pointers that go round in circles.
 	e := envelope{
 		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
 		budget: min(2*f.sizeBytes, maxEnvelope) + windowSize,
@@ -62,8 +60,8 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	}
 }
 
-// Reading asks whether it must stop after this much work, in bytes. A record is
-// work even if it is short.
+// Reading asks whether it must stop after this much work, in bytes. A record is work even if it is
+// short.
 const pollAfter, perRecord = 1 << 18, 256
 
 // envelope is an envelope that is being read.
@@ -89,8 +87,8 @@ func (e *envelope) stopped() bool {
 	return e.rules.stopped != nil && e.rules.stopped()
 }
 
-// take takes what a record says into the message, and reports whether it is the
-// last one that matters. It may change the offset of the next record.
+// take takes what a record says into the message, and reports whether it is the last one that
+// matters. It may change the offset of the next record.
 func (e *envelope) take(kind byte, data []byte) (done bool) {
 	m := e.message
 	switch kind {
@@ -148,8 +146,8 @@ func (e *envelope) takeRecipient(address []byte) {
 	}
 }
 
-// follow goes where a pointer record leads, and reports whether it can. A
-// pointer to 0 is a placeholder.
+// follow goes where a pointer record leads, and reports whether it can. A pointer to 0 is a
+// placeholder.
 func (e *envelope) follow(data []byte) bool {
 	target, ok := leadingInt(cString(data))
 	if ok && target > 0 {

@@ -46,8 +46,8 @@ func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, vi
 	return nil
 }
 
-// readBatch reads at once what is in the kernel's cache, and the other files
-// after all of them have been asked for.
+// readBatch reads at once what is in the kernel's cache, and the other files after all of them have
+// been asked for.
 func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.Message)) error {
 	defer r.closeOpened()
 	for _, id := range ids {
@@ -58,8 +58,7 @@ func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.
 		case !ok:
 			continue
 		}
-		// A defer log is never read at once: it comes from the disk together with
-		// the queue files.
+		// A defer log is never read at once: it comes from the disk together with the queue files.
 		if r.logs == nil && r.window.preload(f.descriptor) {
 			err := r.visitMessage(dir, f, visit)
 			f.close()
@@ -134,8 +133,8 @@ func (r *messageReader) closeOpened() {
 	r.opened = r.opened[:0]
 }
 
-// isReady reports whether a file can be a message: a regular file with all of
-// u=rwx, whatever the other bits (mail_open_ok.c).
+// isReady reports whether a file can be a message: a regular file with all of u=rwx, whatever the
+// other bits (mail_open_ok.c).
 func isReady(stat *unix.Stat_t) bool {
 	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Mode&unix.S_IRWXU == unix.S_IRWXU
 }

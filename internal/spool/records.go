@@ -24,12 +24,12 @@ const (
 	recordEnd         = 'E'
 )
 
-// maxRecord is the longest record that is read, in bytes. Longer ones are
-// skipped; Postfix writes at most 2 KiB.
+// maxRecord is the longest record that is read, in bytes. Longer ones are skipped; Postfix writes
+// at most 2 KiB.
 const maxRecord = 64 << 10
 
-// windowSize is how much of a file one read fetches, in bytes. It covers the
-// envelope of an ordinary message.
+// windowSize is how much of a file one read fetches, in bytes. It covers the envelope of an
+// ordinary message.
 const windowSize = 4 << 10
 
 // queueFile is an open queue file with what fstat says about it.
@@ -39,8 +39,8 @@ type queueFile struct {
 	modified  time.Time
 }
 
-// recordWindow reads the records of queue files, one file after another. It is
-// the part of the file that has been read.
+// recordWindow reads the records of queue files, one file after another. It is the part of the file
+// that has been read.
 type recordWindow struct {
 	f         queueFile
 	buf       []byte
@@ -49,8 +49,8 @@ type recordWindow struct {
 	preloaded bool  // buf holds the beginning of the file that is read next
 }
 
-// preload reads the beginning of the file that is read next, unless that would
-// mean waiting for the disk, and reports whether it did.
+// preload reads the beginning of the file that is read next, unless that would mean waiting for the
+// disk, and reports whether it did.
 func (w *recordWindow) preload(fd descriptor) bool {
 	w.allocate()
 	n, err := unix.Preadv2(int(fd), [][]byte{w.buf[:windowSize]}, 0, unix.RWF_NOWAIT)
@@ -75,9 +75,9 @@ func (w *recordWindow) allocate() {
 
 var errDamaged = errors.New("damaged record")
 
-// record returns the record at an offset, and the offset of the next one. The
-// data are valid until the next call; those of a record over 64 KiB are left
-// out. The error is io.EOF at the end, errDamaged, or that of reading the file.
+// record returns the record at an offset, and the offset of the next one. The data are valid until
+// the next call; those of a record over 64 KiB are left out. The error is io.EOF at the end,
+// errDamaged, or that of reading the file.
 func (w *recordWindow) record(offset int64) (kind byte, data []byte, next int64, err error) {
 	const maxHead = 1 + 4 // the type, and as many length bytes as rec_get reads
 	head, err := w.bytes(offset, maxHead)
@@ -132,8 +132,8 @@ func (w *recordWindow) bytes(offset int64, n int) ([]byte, error) {
 	return w.buf[offset-w.start : end-w.start], nil
 }
 
-// parseSizeRecord reads the first and the third number of a SIZE record: the
-// message's size in bytes, and its number of recipients, done ones included.
+// parseSizeRecord reads the first and the third number of a SIZE record: the message's size in
+// bytes, and its number of recipients, done ones included.
 func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
 	if len(bytes.Trim(text, "0123456789 ")) > 0 {
 		return 0, 0, false
