@@ -75,11 +75,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 	breakdown := opts.Verbose >= check.DetailBreakdown
 	readings := source.ReadAll(ctx, opts.Request(stdin, needReasons, breakdown))
 	return check.Judge(readings, check.Options{
-		Warn:           opts.Warning,
-		Crit:           opts.Critical,
-		Filter:         opts.Filter(),
-		Reasons:        opts.CountReasons,
-		Detail:         int(opts.Verbose),
-		LabelInstances: opts.SeveralInstances(),
+		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
+		Detail: int(opts.Verbose), LabelInstances: opts.SeveralInstances(),
 	}).Write(stdout)
 }

@@ -53,7 +53,6 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	return exitCode
 }
 
-// program is where the program prints.
 type program struct{ stdout, stderr io.Writer }
 
 func (p *program) complain(text queue.Text) {
@@ -151,7 +150,6 @@ func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 	return exitCode
 }
 
-// problem returns what is wrong with a reading, nil if nothing is.
 func (o *options) problem(r queue.Reading) error {
 	if down := r.Down(); down != nil {
 		return down
@@ -189,7 +187,6 @@ func (p *program) deliver(ctx context.Context, target deliver.Target, document [
 	return target.Send(ctx, document)
 }
 
-// describeReading says what was read, and how.
 func describeReading(r queue.Reading) []string {
 	s := r.Summary
 	var facts []string

@@ -111,7 +111,6 @@ func (o *options) oneInstanceOnly() error {
 	return fmt.Errorf("format %s handles one instance only: its numbers have no names", o.Format.Name)
 }
 
-// selection returns which metrics to emit.
 func (o *options) selection() queue.Selection {
 	return queue.Selection{Filter: o.Filter(), Patterns: o.Metrics, Reasons: o.CountReasons, InOrder: o.Format.Bare}
 }
@@ -125,16 +124,12 @@ func (o *options) emitOptions(several bool) emit.Options {
 		Tags:           o.Tags,
 		TagStyle:       o.TagStyle,
 		Netdata: emit.NetdataOptions{
-			Charts:       strings.Contains(string(o.Part), "charts"),
-			Values:       strings.Contains(string(o.Part), "values"),
-			Microseconds: int64(o.Usec),
-			UpdateEvery:  int(o.UpdateEvery),
-			Priority:     int(o.Priority),
+			Charts: strings.Contains(string(o.Part), "charts"), Values: strings.Contains(string(o.Part), "values"),
+			Microseconds: int64(o.Usec), UpdateEvery: int(o.UpdateEvery), Priority: int(o.Priority),
 		},
 	}
 }
 
-// target returns where the document goes.
 func (o *options) target(stdout io.Writer, getenv func(string) string) (deliver.Target, error) {
 	to := o.To
 	if to == "udp://" {
@@ -162,7 +157,6 @@ func (o *options) target(stdout io.Writer, getenv func(string) string) (deliver.
 	return target, nil
 }
 
-// integer is an option's whole number.
 type integer int64
 
 // UnmarshalText reads a number.
@@ -178,7 +172,6 @@ func (n *integer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// tagList is a list of tags.
 type tagList []emit.Tag
 
 // UnmarshalText adds KEY=VALUE.

@@ -31,7 +31,6 @@ type Options struct {
 	LabelInstances bool
 }
 
-// askFor reports whether an on-demand metric is shown.
 func (o Options) askFor(m queue.Metric) bool {
 	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m)
 }
@@ -103,7 +102,6 @@ func line1(readings []queue.Reading, verdicts []verdict, state State, labelled b
 	return text + others(unknown, "unknown, -v says why") + others(better, "better")
 }
 
-// others says in what state a number of other instances is.
 func others(n int64, state queue.Text) queue.Text {
 	if n == 0 {
 		return ""
@@ -115,7 +113,6 @@ func others(n int64, state queue.Text) queue.Text {
 	return "; " + queue.Text(units.Plural(n, "other instance")) + verb + state
 }
 
-// verdict is the judgement of one instance.
 type verdict struct {
 	state State
 	text  queue.Text
@@ -140,7 +137,6 @@ func judgeOne(r queue.Reading, o Options) verdict {
 	}
 }
 
-// judgement is what the rules say about one metric.
 type judgement struct {
 	metric         queue.Metric
 	value          int64
@@ -196,7 +192,6 @@ func (j judgement) perf() Perf {
 	return p
 }
 
-// judgeComplete judges a complete reading of a running system.
 func judgeComplete(s *queue.Summary, o Options) verdict {
 	var v verdict
 	// A snapshot may have been written of some queues only.
@@ -318,7 +313,6 @@ func circumstances(s *queue.Summary, o Options) queue.Text {
 	}
 }
 
-// finding is what one metric contributes to line 1.
 type finding struct {
 	state State
 	text  queue.Text

@@ -31,7 +31,6 @@ type Perf struct {
 	Warn, Crit string
 }
 
-// serviceName is the first word of line 1.
 const serviceName = "POSTFIX_QUEUE"
 
 // Limits of the text, in bytes: what Nagios and NRPE certainly pass on. Performance data does not
@@ -70,7 +69,6 @@ func (r Result) Write(w io.Writer) (exitCode int) {
 	return plugin.ExitStatusCode
 }
 
-// text returns all lines within the limits.
 func (r Result) text() (string, error) {
 	limit := maxText
 	if len(r.Lines) > 1 {
@@ -102,7 +100,6 @@ func withoutPerf(text queue.Text) string {
 	return strings.ReplaceAll(string(text), "|", "?")
 }
 
-// shorten cuts a line that is too long by itself.
 func shorten(line queue.Text, limit int) queue.Text {
 	const mark = "..."
 	if len(line) <= limit {
@@ -111,18 +108,13 @@ func shorten(line queue.Text, limit int) queue.Text {
 	return line[:limit-len(mark)] + mark
 }
 
-// perfdata returns the items in the order of their labels.
 func perfdata(items []Perf) (string, error) {
 	items = slices.SortedFunc(slices.Values(items), func(a, b Perf) int { return cmp.Compare(a.Label, b.Label) })
 	words := make([]string, len(items))
 	for i, p := range items {
 		item := nagios.PerformanceData{
-			Label:             p.Label,
-			Value:             strconv.FormatInt(p.Value, 10),
-			UnitOfMeasurement: string(p.Unit),
-			Warn:              p.Warn,
-			Crit:              p.Crit,
-			Min:               "0",
+			Label: p.Label, Value: strconv.FormatInt(p.Value, 10), UnitOfMeasurement: string(p.Unit),
+			Warn: p.Warn, Crit: p.Crit, Min: "0",
 		}
 		if err := item.Validate(); err != nil {
 			return "", fmt.Errorf("performance data of %s: %w", p.Label, err)

@@ -25,7 +25,6 @@ func breakdownLines(s *queue.Summary) []queue.Text {
 	return append(lines, senderTable(s.Breakdown.Senders)...)
 }
 
-// reasonTable returns a line for each reason why mail waits.
 func reasonTable(reasons []queue.ReasonCount) []queue.Text {
 	if len(reasons) == 0 {
 		return nil
@@ -41,7 +40,6 @@ func reasonTable(reasons []queue.ReasonCount) []queue.Text {
 	return lines
 }
 
-// senderTable returns the domains that most messages come from.
 func senderTable(r queue.Ranking) []queue.Text {
 	lines := []queue.Text{"emails  sender domain" + atLeast(r)}
 	for _, row := range shown(r) {
@@ -105,12 +103,11 @@ func ageHeads() []string {
 	return append(heads, heads[len(heads)-1]+"+")
 }
 
-// atLeast says that the counts of rows are lower bounds, if they are.
-func atLeast(r queue.Ranking) queue.Text {
-	if r.MaxUndercount == 0 {
-		return ""
+func atLeast(r queue.Ranking) (text queue.Text) {
+	if r.MaxUndercount > 0 {
+		text = ", at least"
 	}
-	return ", at least"
+	return text
 }
 
 // shown returns the rows that are shown, and one for all the others.

@@ -9,13 +9,7 @@ import (
 
 // isHeadline reports whether a metric of the summary is part of line 1 even if it does not alert.
 func isHeadline(m queue.Metric, s *queue.Summary) bool {
-	switch m.Name {
-	case "emails", "size":
-		return true
-	case "age":
-		return !allHeld(s)
-	}
-	return false
+	return m.Name == "emails" || m.Name == "size" || m.Name == "age" && !allHeld(s)
 }
 
 // allHeld reports whether there is mail, and all of it is on hold: nobody waits for it, so its age
@@ -38,7 +32,6 @@ func whoKnows(m queue.Metric) queue.Text {
 
 var emails, _ = queue.Lookup(thresholds.DefaultMetric)
 
-// describe returns a metric and its value in words.
 func describe(m queue.Metric, value int64) queue.Text {
 	return phrase(m, m.Unit.Format(value), value)
 }
@@ -76,7 +69,6 @@ func breach(m queue.Metric, value int64, r thresholds.Range) queue.Text {
 	return phrase(m, number, value) + " (" + queue.Text(side(float64(value), r, limit)) + ")"
 }
 
-// side says on which side of the range the value is.
 func side(value float64, r thresholds.Range, limit func(float64) string) string {
 	switch {
 	case !r.Inside && value > r.End:

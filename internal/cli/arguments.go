@@ -114,7 +114,6 @@ type normalizer struct {
 	help    bool
 }
 
-// explain names the option as it was typed in go-arg's error about its value.
 func (n *normalizer) explain(err error) error {
 	text := strings.TrimPrefix(err.Error(), "error processing ")
 	for _, normal := range n.normal {

@@ -43,11 +43,7 @@ func (o *Common) Given(name string) bool { return o.given[name] }
 
 // Defaults returns the default options.
 func Defaults() Common {
-	return Common{
-		Source:  source.AutoName,
-		MaxAge:  Duration(5 * time.Minute),
-		Timeout: Duration(8 * time.Second),
-	}
+	return Common{Source: source.AutoName, MaxAge: Duration(5 * time.Minute), Timeout: Duration(8 * time.Second)}
 }
 
 func (o *Common) check() error {
@@ -69,10 +65,10 @@ func (o *Common) check() error {
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be more than 0 seconds")
 	}
-	if err := o.Queues.check(); err != nil {
-		return err
-	}
-	if o.CountReasons && !o.Filter().Covers(queue.Deferred) {
+	switch f := o.Filter(); {
+	case f.Queues != nil && len(f.Queues) == 0:
+		return fmt.Errorf("--queue %s leaves no queue", strings.Join(o.Queues, " --queue "))
+	case o.CountReasons && !f.Covers(queue.Deferred):
 		return errors.New("--by-reason counts deferred mail, but --queue leaves that out")
 	}
 	return nil
@@ -81,11 +77,8 @@ func (o *Common) check() error {
 // Filter returns the filter that the options make up together.
 func (o *Common) Filter() queue.Filter {
 	return queue.Filter{
-		Queues:     o.Queues.names(),
-		Senders:    o.Senders,
-		Recipients: o.Recipients,
-		Reasons:    o.Reasons,
-		OlderThan:  time.Duration(o.OlderThan),
+		Queues: o.Queues.names(), Senders: o.Senders, Recipients: o.Recipients, Reasons: o.Reasons,
+		OlderThan: time.Duration(o.OlderThan),
 	}
 }
 
@@ -93,19 +86,9 @@ func (o *Common) Filter() queue.Filter {
 // needs beyond them.
 func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Request {
 	return source.Request{
-		ConfigDirs:   o.ConfigDirs,
-		AllInstances: o.AllInstances,
-		Source:       o.Source,
-		QueueDir:     o.QueueDir,
-		Input:        o.Input,
-		Stdin:        stdin,
-		MaxAge:       time.Duration(o.MaxAge),
-		AllowEmpty:   o.AllowEmpty,
-		Query: queue.Query{
-			Filter:    o.Filter(),
-			Reasons:   o.CountReasons || needReasons,
-			Breakdown: breakdown,
-		},
+		ConfigDirs: o.ConfigDirs, AllInstances: o.AllInstances, Source: o.Source, QueueDir: o.QueueDir,
+		Input: o.Input, Stdin: stdin, MaxAge: time.Duration(o.MaxAge), AllowEmpty: o.AllowEmpty,
+		Query: queue.Query{Filter: o.Filter(), Reasons: o.CountReasons || needReasons, Breakdown: breakdown},
 	}
 }
 
@@ -183,18 +166,7 @@ func (q Queues) names() []queue.Name {
 			wanted = append(wanted, strings.Split(list, ",")...)
 		}
 	}
-	chosen := []queue.Name{}
-	for _, name := range queue.Names() {
-		if (wanted == nil || slices.Contains(wanted, string(name))) && !slices.Contains(unwanted, string(name)) {
-			chosen = append(chosen, name)
-		}
-	}
-	return chosen
-}
-
-func (q Queues) check() error {
-	if names := q.names(); names != nil && len(names) == 0 {
-		return fmt.Errorf("--queue %s leaves no queue", strings.Join(q, " --queue "))
-	}
-	return nil
+	return slices.DeleteFunc(queue.Names(), func(name queue.Name) bool {
+		return wanted != nil && !slices.Contains(wanted, string(name)) || slices.Contains(unwanted, string(name))
+	})
 }

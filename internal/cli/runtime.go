@@ -3,6 +3,7 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // LimitRuntime keeps the program small: a mail server in trouble needs the rest itself. Memory is
@@ -12,4 +13,16 @@ func LimitRuntime() {
 	const processors = 4
 	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
 	debug.SetGCPercent(25) // of the smallest heap, 4 MiB: a short listing is read without a collection
+}
+
+// Version returns the version that was stamped into the program or, if there is none, that of the
+// module it was built from.
+func Version(stamped string) string {
+	if stamped != "" {
+		return stamped
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && strings.HasPrefix(info.Main.Version, "v") {
+		return info.Main.Version[1:]
+	}
+	return "unknown"
 }

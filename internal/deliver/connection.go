@@ -59,8 +59,7 @@ func cannotSend(target Target, address string, err error) error {
 
 func remedy(err error) string {
 	var slow interface{ Timeout() bool }
-	dns, isLookup := errors.AsType[*net.DNSError](err)
-	switch {
+	switch dns, isLookup := errors.AsType[*net.DNSError](err); {
 	case isLookup && dns.Timeout():
 		return "; the DNS server does not answer"
 	case isLookup:

@@ -66,7 +66,6 @@ func invalidTarget(text, want string) error {
 	return fmt.Errorf(`invalid target "%s": want %s`, text, want)
 }
 
-// portRange is what isPort accepts.
 const portRange = "a port from 1 to 65535"
 
 // statsdAddress returns where StatsD listens according to the environment.

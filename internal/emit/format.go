@@ -122,7 +122,6 @@ func asOf(r queue.Reading) queue.Reading {
 	return r
 }
 
-// identifier makes the name of an instance part of a metric's name.
 func identifier(name string) string {
 	return replaceInvalid(name, func(r rune) bool { return isWordRune(r) || r == '-' })
 }

@@ -1,6 +1,7 @@
 package emit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,10 +21,7 @@ var influxMeasurements = []struct{ dimension, name string }{
 
 // influxField returns the name of the field for a family of metrics, as telegraf has it.
 func influxField(family string) string {
-	if family == queue.FamilyEmails {
-		return "length"
-	}
-	return family
+	return cmp.Or(map[string]string{queue.FamilyEmails: "length"}[family], family)
 }
 
 // influx writes line protocol, as InfluxDB's and telegraf's references describe it: integers, and
@@ -53,7 +51,6 @@ func influx(readings []queue.Reading, o Options) []byte {
 	return []byte(b.String())
 }
 
-// influxPoint is what is known about one part of a dimension.
 type influxPoint struct {
 	part   queue.Metric // any of its metrics
 	fields []string

@@ -15,7 +15,6 @@ type NetdataOptions struct {
 	Priority       int   // of the first chart; the others follow
 }
 
-// netdataChart is a chart of the metrics of one family and dimension.
 type netdataChart struct {
 	family, dimension      string
 	id, title, units, kind string
@@ -78,7 +77,6 @@ type netdataRow struct {
 	value     int64
 }
 
-// rows returns the dimensions of the chart that are selected and known.
 func (c netdataChart) rows(metrics []queue.Metric, s *queue.Summary) []netdataRow {
 	var rows []netdataRow
 	for _, m := range metrics {

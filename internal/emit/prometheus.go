@@ -9,7 +9,6 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// prometheusMetric is the name of the metrics of one family and dimension.
 type prometheusMetric struct{ family, dimension, name, help string }
 
 // prometheusMetrics are in base units, as the naming rules of Prometheus want it. A total over the
@@ -27,36 +26,27 @@ var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
 }
 
-// prometheusHistogram is the distribution of the messages of each queue. It is emitted only if the
+// prometheusHistograms are the distributions of the messages of each queue, emitted only if the
 // family's metrics by queue are selected.
-type prometheusHistogram struct {
-	family, name, help string
-	of                 func(*queue.Summary, queue.Name) (h *queue.Histogram, known bool)
-}
-
+//
 // The text format has no histogram that is a gauge, and promtool rejects buckets of any other type.
 // So these are histograms, which says how the series belong together, and the help says that they
 // do not count anything.
-var prometheusHistograms = []prometheusHistogram{
-	{queue.FamilyAge, "postfix_queue_message_age_seconds", "Ages" + atPresent, ages},
-	{queue.FamilySize, "postfix_queue_message_size_bytes", "Sizes" + atPresent, sizes},
+var prometheusHistograms = []struct {
+	family, name, help string
+	of                 func(*queue.Histograms) *queue.Histogram
+}{
+	{
+		queue.FamilyAge, "postfix_queue_message_age_seconds", "Ages" + atPresent,
+		func(h *queue.Histograms) *queue.Histogram { return &h.Ages },
+	},
+	{
+		queue.FamilySize, "postfix_queue_message_size_bytes", "Sizes" + atPresent,
+		func(h *queue.Histograms) *queue.Histogram { return &h.Sizes },
+	},
 }
 
 const atPresent = " of the messages in the queue at present. Not a counter: use it without rate()."
-
-func ages(s *queue.Summary, name queue.Name) (h *queue.Histogram, known bool) {
-	if t := s.Queues[name]; t != nil && t.Histograms != nil && !s.NoArrivalTimes {
-		return &t.Histograms.Ages, true
-	}
-	return nil, false
-}
-
-func sizes(s *queue.Summary, name queue.Name) (h *queue.Histogram, known bool) {
-	if t := s.Queues[name]; t != nil && t.Histograms != nil {
-		return &t.Histograms.Sizes, true
-	}
-	return nil, false
-}
 
 // prometheus writes the text format 0.0.4, for the textfile collector of node_exporter: without
 // timestamps, which that rejects. The instance is always a label, so that series keep their names
@@ -93,8 +83,9 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 	for _, histogram := range prometheusHistograms {
 		b.header(histogram.name, "histogram", histogram.help)
 		for r, m := range o.rows(readings, histogram.family, queue.ByQueue) {
-			if h, known := histogram.of(r.Summary, queue.Name(m.Part)); known {
-				b.histogram(histogram.name, h, func(more ...Tag) []Tag { return o.tagsOf(r, append(partOf(m), more...)...) })
+			_, known := m.Value(r.Summary)
+			if t := r.Summary.Queues[queue.Name(m.Part)]; known && t.Histograms != nil {
+				b.histogram(histogram.name, histogram.of(t.Histograms), func(more ...Tag) []Tag { return o.tagsOf(r, append(partOf(m), more...)...) })
 			}
 		}
 	}
@@ -114,7 +105,6 @@ func (o Options) rows(readings []queue.Reading, family, dimension string) iter.S
 	}
 }
 
-// prometheusWriter writes the text format.
 type prometheusWriter struct {
 	strings.Builder
 	pending string // the header of a metric that may have no samples

@@ -50,7 +50,6 @@ func domainOf(address string) string {
 	return strings.ToLower(domain[max(0, len(domain)-maxDomain):])
 }
 
-// breakdownBuilder builds the breakdown of a summary, and its reasons.
 type breakdownBuilder struct {
 	classifier classifier
 	recipients *ranker
@@ -60,7 +59,6 @@ type breakdownBuilder struct {
 	seen       []Category // in one message
 }
 
-// newBreakdownBuilder returns the builder that a query needs, nil if it needs none.
 func newBreakdownBuilder(q Query) *breakdownBuilder {
 	if !q.Reasons && !q.Breakdown {
 		return nil

@@ -54,7 +54,6 @@ func ArrivalTime(seconds int64) time.Time {
 	return time.Unix(max(0, min(seconds, endOf9999)), 0)
 }
 
-// age returns the message's age: 0 if its arrival is unknown or lies in the future.
 func (m *Message) age(now time.Time) time.Duration {
 	if m.Arrival.IsZero() {
 		return 0

@@ -21,7 +21,6 @@ func AgeLimits() []time.Duration {
 	return limits
 }
 
-// ageColumn returns the column that an age belongs to.
 func ageColumn(age time.Duration) int {
 	column := 0
 	for limit := 5 * time.Minute; column < AgeColumns-1 && age >= limit; limit *= 2 {
@@ -66,7 +65,6 @@ func newRanker(limit int) *ranker {
 	return &ranker{limit: limit, rows: map[string]*rankedRow{}}
 }
 
-// add counts a key once in the given column.
 func (r *ranker) add(key string, column int) {
 	r.total.Count++
 	r.total.ByAge[column]++

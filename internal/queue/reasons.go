@@ -150,7 +150,6 @@ type classifier struct {
 // 4.5.3.1.5.
 const maxClassified = 1024
 
-// classify returns the category of a reason.
 func (c *classifier) classify(reason string) Category {
 	if c.category == "" || reason != c.last {
 		c.last = strings.Clone(reason)

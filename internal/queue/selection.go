@@ -115,12 +115,10 @@ func (l *MetricPatterns) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// match reports whether one of the patterns matches the metric.
 func (l MetricPatterns) match(m Metric) bool {
 	return slices.ContainsFunc(l, func(p MetricPattern) bool { return p.matches(m) })
 }
 
-// name reports whether one of the patterns is the metric's name.
 func (l MetricPatterns) name(m Metric) bool {
 	return slices.Contains(l, MetricPattern(m.Name))
 }

@@ -48,7 +48,6 @@ type Query struct {
 	Breakdown bool // the top domains, and examples of reasons
 }
 
-// depth returns how much a source must read to answer the query.
 func (q Query) depth() Depth {
 	if q.Reasons || q.Breakdown || q.Filter.Reasons != nil {
 		return WithReasons
@@ -60,13 +59,7 @@ func (q Query) depth() Depth {
 // Summary is never nil; with an error it holds what was read until then and is Partial.
 func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	now := time.Now()
-	s := &Summary{
-		Taken:  now,
-		AsOf:   now,
-		Source: source.Name(),
-		Filter: q.Filter,
-		Queues: map[Name]*Tally{},
-	}
+	s := &Summary{Taken: now, AsOf: now, Source: source.Name(), Filter: q.Filter, Queues: map[Name]*Tally{}}
 	for _, name := range Names() {
 		if q.Filter.Covers(name) {
 			s.Queues[name] = &Tally{Histograms: NewHistograms(now)}
@@ -91,7 +84,6 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	return s, err
 }
 
-// summarizer builds a Summary.
 type summarizer struct {
 	*Summary
 	builder  *breakdownBuilder // nil if Query did not ask

@@ -43,14 +43,10 @@ func toBreakdown(b *queue.Breakdown) *breakdown {
 }
 
 func toRanking(r queue.Ranking) ranking {
-	return ranking{
-		Rows:          convert(r.Rows, func(row queue.RankingRow) rankingRow { return rankingRow(row) }),
-		Total:         rankingRow(r.Total),
-		MaxUndercount: r.MaxUndercount,
-	}
+	rows := convert(r.Rows, func(row queue.RankingRow) rankingRow { return rankingRow(row) })
+	return ranking{Rows: rows, Total: rankingRow(r.Total), MaxUndercount: r.MaxUndercount}
 }
 
-// convert returns the list with each item converted.
 func convert[From, To any](list []From, to func(From) To) []To {
 	converted := make([]To, len(list))
 	for i, item := range list {
@@ -77,11 +73,8 @@ func (doc *breakdown) toQueue() (*queue.Breakdown, error) {
 }
 
 func (doc *ranking) toQueue() queue.Ranking {
-	return queue.Ranking{
-		Rows:          convert(doc.Rows, func(row rankingRow) queue.RankingRow { return queue.RankingRow(row) }),
-		Total:         queue.RankingRow(doc.Total),
-		MaxUndercount: doc.MaxUndercount,
-	}
+	rows := convert(doc.Rows, func(row rankingRow) queue.RankingRow { return queue.RankingRow(row) })
+	return queue.Ranking{Rows: rows, Total: queue.RankingRow(doc.Total), MaxUndercount: doc.MaxUndercount}
 }
 
 // check returns an error if the rows cannot be part of the total.

@@ -33,7 +33,6 @@ type instance struct {
 	Breakdown      *breakdown               `json:"breakdown,omitempty"`
 }
 
-// filter says which messages were counted.
 type filter struct {
 	Queues     []queue.Name `json:"filter_queues,omitempty"`
 	Senders    []string     `json:"filter_senders,omitempty"`
@@ -146,11 +145,8 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 
 func toFilter(f queue.Filter) filter {
 	return filter{
-		Queues:     f.Queues,
-		Senders:    f.Senders.Texts(),
-		Recipients: f.Recipients.Texts(),
-		Reasons:    f.Reasons.Texts(),
-		OlderThan:  int64(f.OlderThan / time.Second),
+		Queues: f.Queues, Senders: f.Senders.Texts(), Recipients: f.Recipients.Texts(), Reasons: f.Reasons.Texts(),
+		OlderThan: int64(f.OlderThan / time.Second),
 	}
 }
 

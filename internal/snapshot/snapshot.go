@@ -27,7 +27,6 @@ const maxSize = 16 << 20
 // be.
 var ErrDamaged = errors.New("the snapshot is damaged, cut off or of another version; write it anew with postfix_queue_emit -f json")
 
-// damaged returns ErrDamaged with what is wrong.
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", ErrDamaged, fmt.Errorf(format, args...))
 }

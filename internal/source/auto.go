@@ -36,11 +36,8 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		}
 		return nil, nil, err
 	}
-	files := &liveSpool{spool.Spool{
-		Dir:          dir,
-		MailVersion:  func() string { return p.mailVersion(ctx) },
-		MaxOpenFiles: maxOpenFiles,
-	}}
+	mailVersion := func() string { return p.mailVersion(ctx) }
+	files := &liveSpool{spool.Spool{Dir: dir, MailVersion: mailVersion, MaxOpenFiles: maxOpenFiles}}
 	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:

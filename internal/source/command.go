@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// command is a program of Postfix with its arguments.
 type command struct {
 	path string
 	args []string

@@ -125,7 +125,6 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q que
 // clockSlack is how far in the future a time may be because clocks differ in precision.
 const clockSlack = time.Second
 
-// checkAge returns an error if a listing of this age must not be judged.
 func (in *input) checkAge(detail string, age time.Duration) error {
 	switch {
 	case in.maxAge == 0:
@@ -139,6 +138,18 @@ func (in *input) checkAge(detail string, age time.Duration) error {
 	}
 	return nil
 }
+
+// What can be wrong with a listing, wherever it comes from.
+var (
+	// errCutOff is a listing that ends inside a line, or a text listing that ends before its
+	// summary.
+	errCutOff = errors.New("the listing is cut off before its end; make it again, and check that the command that makes it succeeds")
+	// errNoListing is a listing without a line that can be parsed.
+	errNoListing = errors.New("no line of the listing can be parsed; it must be the output of postqueue -j or postqueue -p")
+	// errEmptyInput is input without a single byte.
+	errEmptyInput = errors.New("the input is empty, as it is when the command that makes it fails; " +
+		"if it is the output of postqueue -j for an empty queue, add --allow-empty")
+)
 
 // skipSpace skips white space and reports whether there is nothing else.
 func skipSpace(r *bufio.Reader) (empty bool, err error) {
@@ -154,7 +165,6 @@ func skipSpace(r *bufio.Reader) (empty bool, err error) {
 	}
 }
 
-// listing is the output of postqueue -j or postqueue -p.
 type listing struct {
 	r          io.Reader
 	start      []byte // of r

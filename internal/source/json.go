@@ -52,14 +52,10 @@ func (m *jsonMessage) complete() bool {
 	return slices.Contains(queue.Names(), queue.Name(m.QueueName)) && m.ArrivalTime != noTime && m.MessageSize >= 0
 }
 
-// fill fills in a message from what was read of the line.
 func (m *jsonMessage) fill(to *queue.Message) {
 	*to = queue.Message{
-		ID:           m.QueueID,
-		SizeBytes:    max(0, m.MessageSize),
-		ForcedExpire: m.ForcedExpire,
-		Sender:       m.Sender,
-		Recipients:   to.Recipients[:0],
+		ID: m.QueueID, SizeBytes: max(0, m.MessageSize), ForcedExpire: m.ForcedExpire,
+		Sender: m.Sender, Recipients: to.Recipients[:0],
 	}
 	if name := queue.Name(m.QueueName); slices.Contains(queue.Names(), name) {
 		to.Queue = name

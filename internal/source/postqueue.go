@@ -31,7 +31,6 @@ func (p *Postqueue) Read(ctx context.Context, _ queue.Depth, visit func(*queue.M
 	return facts, err
 }
 
-// errNoJSON says that this postqueue does not know -j.
 var errNoJSON = errors.New("postqueue does not know -j")
 
 func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.Message)) (facts queue.Facts, err error) {

@@ -68,7 +68,6 @@ func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	return readings
 }
 
-// openFileLimit returns how many files this process may have open.
 func openFileLimit() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -130,7 +129,6 @@ func (req Request) read(ctx context.Context, instance queue.Instance, maxOpenFil
 	return r, nil
 }
 
-// postfix returns the Postfix instance with this configuration directory.
 func (req Request) postfix(configDir string) postfix {
 	return postfix{configDir: configDir, dirs: req.programDirs}
 }

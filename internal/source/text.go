@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
+
+// indistinctInText are the queues that have no mark in a text listing.
+var indistinctInText = []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}
 
 // textEmpty is the whole text listing of an empty queue.
 const textEmpty = "Mail queue is empty"
@@ -57,11 +61,11 @@ type textParser struct {
 
 	messages, sizeBytes int64
 	empty               bool
-	summary             *textSummary
+	summary             []string // of textSummary: KiB and messages
 }
 
-// textSummary is the last line: -- N Kbytes in M Requests.
-type textSummary struct{ kib, messages int64 }
+// textSummary is the last line. Only its exact form ends a listing.
+var textSummary = regexp.MustCompile(`^-- (\d+) Kbytes in (\d+) Requests?\.$`)
 
 func (p *textParser) line(line []byte) {
 	text := bytes.TrimLeft(line, " ")
@@ -79,7 +83,7 @@ func (p *textParser) line(line []byte) {
 			p.message.Recipients = append(p.message.Recipients, queue.Recipient{Address: string(text), Reason: p.reason})
 		}
 	case bytes.HasPrefix(line, []byte("-- ")):
-		p.summary = parseTextSummary(string(line))
+		p.summary = textSummary.FindStringSubmatch(string(line))
 	case isTextHeader(line):
 	case string(line) == textEmpty:
 		p.empty = true
@@ -104,14 +108,10 @@ func (p *textParser) begin(line string) {
 	for range 4 { // Mon Nov 23 17:14:59
 		_, rest, _ = strings.Cut(strings.TrimLeft(rest, " "), " ")
 	}
-	p.open = true
-	p.reason = ""
+	p.open, p.reason = true, ""
 	p.message = queue.Message{
-		ID:           id,
-		SizeBytes:    size,
-		ForcedExpire: forced,
-		Sender:       strings.TrimLeft(rest, " "),
-		Recipients:   p.message.Recipients[:0],
+		ID: id, SizeBytes: size, ForcedExpire: forced,
+		Sender: strings.TrimLeft(rest, " "), Recipients: p.message.Recipients[:0],
 	}
 	switch {
 	case active:
@@ -121,7 +121,6 @@ func (p *textParser) begin(line string) {
 	}
 }
 
-// flush visits the message that is complete now, if there is one.
 func (p *textParser) flush() {
 	if !p.open {
 		return
@@ -132,30 +131,16 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
-// parseTextSummary reads the last line; nil if it is anything else. Only its exact form ends a
-// listing.
-func parseTextSummary(line string) *textSummary {
-	kibText, rest, _ := strings.Cut(strings.TrimPrefix(line, "-- "), " Kbytes in ")
-	messagesText, end, _ := strings.Cut(rest, " Request")
-	// 63 bits, without a sign.
-	kib, kibErr := strconv.ParseUint(kibText, 10, 63)
-	messages, messagesErr := strconv.ParseUint(messagesText, 10, 63)
-	if kibErr != nil || messagesErr != nil || (end != "." && end != "s.") {
-		return nil
-	}
-	return &textSummary{int64(kib), int64(messages)}
-}
-
-// verdict returns an error if the listing was not whole.
 func (p *textParser) verdict() error {
+	messages, kib := strconv.FormatInt(p.messages, 10), strconv.FormatInt(p.sizeBytes/1024, 10)
 	switch {
 	case p.empty && p.messages == 0:
 		return nil
 	case p.summary == nil:
 		return errCutOff
-	case p.summary.messages != p.messages || p.summary.kib != p.sizeBytes/1024:
-		return fmt.Errorf("the listing has %d messages of %d KiB, but its summary says %d of %d KiB: lines are missing; make it again",
-			p.messages, p.sizeBytes/1024, p.summary.messages, p.summary.kib)
+	case p.summary[1] != kib || p.summary[2] != messages:
+		return fmt.Errorf("the listing has %s messages of %s KiB, but its summary says %s of %s KiB: lines are missing; make it again",
+			messages, kib, p.summary[2], p.summary[1])
 	}
 	return nil
 }

@@ -79,7 +79,6 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	return err
 }
 
-// text returns a text as a string.
 func (l *deferLogs) text(b []byte) string {
 	if string(b) != l.last {
 		l.last = string(b)
@@ -95,7 +94,6 @@ type recipientIndex struct {
 	byAddress  map[string]int
 }
 
-// of returns the index of the recipient, -1 if there is none.
 func (x *recipientIndex) of(address []byte) int {
 	if x.next < len(x.recipients) && x.recipients[x.next].Address == string(address) {
 		x.next++
@@ -152,10 +150,8 @@ func parseDeferLog(log *lines.Reader, stopped func() bool, visit func(recipient,
 	}
 }
 
-// logEntry is an entry of a defer log.
 type logEntry struct{ recipient, reason []byte }
 
-// take takes what a line of the entry says.
 func (e *logEntry) take(line []byte) {
 	if line[0] == '<' {
 		if address, text, ok := bytes.Cut(line[1:], []byte(">: ")); ok {

@@ -16,7 +16,6 @@ const noFile descriptor = -1
 
 func (fd descriptor) isOpen() bool { return fd >= 0 }
 
-// close closes the file, unless fd is noFile.
 func (fd descriptor) close() {
 	if fd.isOpen() {
 		unix.Close(int(fd))

@@ -64,7 +64,6 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 // short.
 const pollAfter, perRecord = 1 << 18, 256
 
-// envelope is an envelope that is being read.
 type envelope struct {
 	rules   envelopeRules
 	file    *queueFile
@@ -81,7 +80,6 @@ type envelope struct {
 	addressBytes                int
 }
 
-// stopped reports whether reading must end.
 func (e *envelope) stopped() bool {
 	e.untilPoll = pollAfter
 	return e.rules.stopped != nil && e.rules.stopped()

@@ -105,7 +105,6 @@ func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err 
 	return f, true, nil
 }
 
-// visitMessage reads the file and visits its message, if it is one.
 func (r *messageReader) visitMessage(dir *walkDir, f openFile, visit func(*queue.Message)) error {
 	r.message.ID = f.id
 	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE

@@ -36,7 +36,6 @@ func (e *NotQueueDirError) Error() string {
 	return fmt.Sprintf("%s is not a Postfix queue directory; name the right one, or create what is missing: postfix check", e.Path)
 }
 
-// denied says that this user may not read a directory.
 func denied(path string) error {
 	return fmt.Errorf("this user may not read %s: only root and the mail owner may; use --source postqueue", path)
 }

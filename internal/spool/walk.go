@@ -25,7 +25,6 @@ type queueWalk struct {
 	failed  error
 }
 
-// pendingDir is a directory that is still to be read.
 type pendingDir struct {
 	path  string
 	depth int // below the queue's own directory
@@ -169,7 +168,6 @@ func (w *queueWalk) close() {
 	}
 }
 
-// explain says which file of the directory could not be read.
 func (d *walkDir) explain(id string, err error) error {
 	return fmt.Errorf("cannot read %s: %w", filepath.Join(d.path, id), err)
 }

@@ -26,14 +26,12 @@ const maxNumber = 1 << 53
 
 const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
 
-// suffixes are what may follow a number of a unit, and what they multiply it by.
 var suffixes = map[Unit]map[string]float64{
 	Count:   {"": 1},
 	Bytes:   {"": kib, "K": kib, "KiB": kib, "M": mib, "MiB": mib, "G": gib, "GiB": gib},
 	Seconds: {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400},
 }
 
-// wanted says what Parse accepts.
 var wanted = map[Unit]string{
 	Count:   "want a number without a suffix, such as 500",
 	Bytes:   "want a size in KiB, or with the suffix K, M, G, KiB, MiB or GiB, such as 10M",
