@@ -68,7 +68,8 @@ func (o *options) checkUseless(intervalFromNetdata bool) error {
 		return fmt.Errorf("--prefix: the names of format %s are fixed; statsd and graphite take a prefix", o.Format.Name)
 	}
 	for _, name := range []string{"part", "usec", "update-every", "priority"} {
-		if o.Given(name) && !o.Format.Netdata && !(name == "update-every" && intervalFromNetdata) {
+		useless := o.Given(name) && !o.Format.Netdata
+		if useless && (name != "update-every" || !intervalFromNetdata) {
 			return fmt.Errorf("--%s has no use in format %s; only netdata takes it", name, o.Format.Name)
 		}
 	}

@@ -45,7 +45,6 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 	return lines
 }
 
-// queueTable returns emails, size and oldest message of each queue, in columns.
 func queueTable(s *queue.Summary) []queue.Text {
 	var lines []queue.Text
 	row := func(name, emails, size, oldest string) {

@@ -195,7 +195,12 @@ func (j judgement) perf() Perf {
 func judgeComplete(s *queue.Summary, o Options) verdict {
 	var v verdict
 	// A snapshot may have been written of some queues only.
-	findings := unanswerable(s, o.Warn, o.Crit)
+	var findings []finding
+	for _, rules := range []thresholds.Rules{o.Warn, o.Crit} {
+		if err := rules.CheckFilter(s.Filter); err != nil {
+			findings = append(findings, finding{Unknown, queue.Safe(err.Error())})
+		}
+	}
 	for _, j := range judgeMetrics(s, o, thresholds.Range.Alerts) {
 		if j.known {
 			v.perf = append(v.perf, j.perf())
@@ -213,17 +218,6 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	}
 	v.text += circumstances(s, o)
 	return v
-}
-
-// unanswerable returns a finding for each level with a range for something that the filter leaves
-// out.
-func unanswerable(s *queue.Summary, levels ...thresholds.Rules) (findings []finding) {
-	for _, rules := range levels {
-		if err := rules.CheckFilter(s.Filter); err != nil {
-			findings = append(findings, finding{Unknown, queue.Safe(err.Error())})
-		}
-	}
-	return findings
 }
 
 // wayOut is for a queue that is too long for an answer in time.

@@ -15,7 +15,6 @@ const (
 	reasonWidth = 160 // columns of a line with an example of a reason
 )
 
-// breakdownLines returns the tables that say what is stuck, and why.
 func breakdownLines(s *queue.Summary) []queue.Text {
 	if s.Breakdown == nil || s.Total.Messages == 0 {
 		return nil

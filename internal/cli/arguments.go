@@ -58,17 +58,9 @@ func (o Option) Name() string { return "--" + o.Long }
 // Options returns the options of the struct that options points to, those of embedded structs
 // included, in the order of its fields.
 func Options(options any) []Option {
-	return fieldOptions(reflect.TypeOf(options).Elem())
-}
-
-func fieldOptions(t reflect.Type) []Option {
 	var list []Option
-	for field := range t.Fields() {
-		switch {
-		case field.Anonymous:
-			list = append(list, fieldOptions(field.Type)...)
-			continue
-		case !field.IsExported():
+	for _, field := range reflect.VisibleFields(reflect.TypeOf(options).Elem()) {
+		if field.Anonymous || !field.IsExported() {
 			continue
 		}
 		o := Option{

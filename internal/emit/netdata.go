@@ -1,10 +1,13 @@
 package emit
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // NetdataOptions are what Netdata tells its plugins.
@@ -37,12 +40,32 @@ var netdataCharts = []netdataChart{
 	{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 }
 
+// chartsOf returns the charts of the metrics: those of the table, and a plain one for each family
+// without one.
+func chartsOf(metrics []queue.Metric) []netdataChart {
+	charts := slices.Clone(netdataCharts)
+	for _, m := range metrics {
+		if slices.ContainsFunc(charts, func(c netdataChart) bool { return c.family == m.Family && c.dimension == m.Dimension }) {
+			continue
+		}
+		chart := netdataChart{m.Family, m.Dimension, "q" + m.Family, "Postfix Queue: " + m.Help, "number", "line", 1}
+		switch m.Unit {
+		case units.Bytes:
+			chart.units, chart.divisor = "KiB", 1024
+		case units.Seconds:
+			chart.units = "seconds"
+		}
+		charts = append(charts, chart)
+	}
+	return charts
+}
+
 // netdata writes the external plugin protocol, as Netdata's src/plugins.d/README.md describes it.
 // Netdata disconnects a collector that sends one unknown line: blocks are complete or absent.
 func netdata(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
-		for i, chart := range netdataCharts {
+		for i, chart := range chartsOf(o.Metrics) {
 			rows := chart.rows(o.Metrics, r.Summary)
 			if len(rows) == 0 {
 				continue
@@ -84,11 +107,7 @@ func (c netdataChart) rows(metrics []queue.Metric, s *queue.Summary) []netdataRo
 			continue
 		}
 		if value, known := m.Value(s); known {
-			dimension := m.Part
-			if dimension == "" {
-				dimension = m.Name
-			}
-			rows = append(rows, netdataRow{dimension, value})
+			rows = append(rows, netdataRow{cmp.Or(m.Part, m.Name), value})
 		}
 	}
 	return rows

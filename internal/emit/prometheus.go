@@ -3,10 +3,12 @@ package emit
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 type prometheusMetric struct{ family, dimension, name, help string }
@@ -24,6 +26,20 @@ var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
 	{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
+}
+
+// prometheusMetricsOf returns the names of the metrics: those of the table, and a plain one for
+// each family without one.
+func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
+	named := slices.Clone(prometheusMetrics)
+	for _, m := range metrics {
+		if !slices.ContainsFunc(named, func(p prometheusMetric) bool { return p.family == m.Family && p.dimension == m.Dimension }) {
+			unit := map[units.Unit]string{units.Bytes: "_bytes", units.Seconds: "_seconds"}[m.Unit]
+			help := strings.ToUpper(m.Help[:1]) + m.Help[1:] + "."
+			named = append(named, prometheusMetric{m.Family, m.Dimension, "postfix_queue_" + m.Family + unit, help})
+		}
+	}
+	return named
 }
 
 // prometheusHistograms are the distributions of the messages of each queue, emitted only if the
@@ -72,7 +88,7 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 	for _, r := range readings {
 		b.sample("postfix_queue_last_success_timestamp_seconds", r.Summary.AsOf.Unix(), o.tagsOf(r))
 	}
-	for _, metric := range prometheusMetrics {
+	for _, metric := range prometheusMetricsOf(o.Metrics) {
 		b.header(metric.name, "gauge", metric.help)
 		for r, m := range o.rows(readings, metric.family, metric.dimension) {
 			if value, known := m.Value(r.Summary); known {

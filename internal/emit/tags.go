@@ -32,7 +32,6 @@ func (o Options) tagsOf(r queue.Reading, more ...Tag) []Tag {
 	return append(append(tags, more...), o.Tags...)
 }
 
-// partOf returns the part of a dimension that a metric is, as a tag.
 func partOf(m queue.Metric) []Tag {
 	if m.Dimension == "" {
 		return nil

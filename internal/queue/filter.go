@@ -38,7 +38,7 @@ func (f Filter) Covers(name Name) bool {
 func (f Filter) admits(m *Message, now time.Time) bool {
 	return f.Covers(m.Queue) &&
 		f.Senders.Match(m.Sender) &&
-		(f.OlderThan == 0 || m.age(now) >= f.OlderThan)
+		(f.OlderThan == 0 || age(m.Arrival, now) >= f.OlderThan)
 }
 
 // choosesRecipients reports whether a message may count for some of its recipients only.

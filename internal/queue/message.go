@@ -54,9 +54,10 @@ func ArrivalTime(seconds int64) time.Time {
 	return time.Unix(max(0, min(seconds, endOf9999)), 0)
 }
 
-func (m *Message) age(now time.Time) time.Duration {
-	if m.Arrival.IsZero() {
+// age returns the age of mail: 0 if its arrival is unknown or lies in the future.
+func age(arrival, now time.Time) time.Duration {
+	if arrival.IsZero() {
 		return 0
 	}
-	return max(0, now.Sub(m.Arrival))
+	return max(0, now.Sub(arrival))
 }

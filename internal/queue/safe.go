@@ -11,8 +11,8 @@ type Text string
 // HTML at <, shells and NRPE know the others.
 const unsafeText = "|$<>&`'\"\\"
 
-// Safe returns text that came from outside: each character that is not printable
-// ASCII, or that a monitoring system might act upon, becomes a question mark.
+// Safe returns text that came from outside: each character that is not printable ASCII, or that a
+// monitoring system might act upon, becomes a question mark.
 func Safe(text string) Text {
 	return Text(strings.Map(func(r rune) rune {
 		if !isPrintable(r) || strings.ContainsRune(unsafeText, r) {
@@ -22,8 +22,8 @@ func Safe(text string) Text {
 	}, text))
 }
 
-// Typed returns text that the administrator has typed, and words about it: each
-// character that is not printable ASCII becomes a question mark.
+// Typed returns text that the administrator has typed, and words about it: each character that is
+// not printable ASCII becomes a question mark.
 func Typed(text string) Text {
 	return Text(strings.Map(func(r rune) rune {
 		if !isPrintable(r) {

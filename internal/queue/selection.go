@@ -63,13 +63,16 @@ func (s Selection) explain(p MetricPattern) error {
 	if i < 0 {
 		return UnknownMetric(string(p))
 	}
-	switch m := table[i]; {
-	case m.Dimension == ByReason && s.Filter.Covers(Deferred):
-		return fmt.Errorf("%s selects reasons, which only --by-reason counts; or name one, such as %s", p, m.Name)
+	m := table[i]
+	part := Name(m.Part)
+	if m.Dimension == ByReason {
+		part = Deferred
+	}
+	switch {
+	case m.Dimension != "" && !s.Filter.Covers(part):
+		return fmt.Errorf("%s is part of the %s queue, which --queue leaves out", p, part)
 	case m.Dimension == ByReason:
-		return fmt.Errorf("%s is part of the deferred queue, which --queue leaves out", p)
-	case m.Dimension == ByQueue:
-		return fmt.Errorf("%s is part of the %s queue, which --queue leaves out", p, m.Part)
+		return fmt.Errorf("%s selects reasons, which only --by-reason counts; or name one, such as %s", p, m.Name)
 	case m.OnDemand:
 		return fmt.Errorf("%s does not select %s, which must be named explicitly", p, m.Name)
 	default:

@@ -108,7 +108,7 @@ func (b *summarizer) add(m *Message) {
 		t.Histograms.add(m)
 	}
 	if b.builder != nil {
-		b.builder.add(m, recipients, m.age(b.Taken))
+		b.builder.add(m, recipients, age(m.Arrival, b.Taken))
 	}
 }
 
@@ -124,14 +124,8 @@ func (t *Tally) add(m *Message, recipients int64) {
 	}
 }
 
-// Age returns the age of the oldest message at the given time: 0 if there is none or if it arrived
-// in the future.
-func (t *Tally) Age(now time.Time) time.Duration {
-	if t.Oldest.IsZero() {
-		return 0
-	}
-	return max(0, now.Sub(t.Oldest))
-}
+// Age returns the age of the oldest message: 0 if there is none or if it arrived in the future.
+func (t *Tally) Age(now time.Time) time.Duration { return age(t.Oldest, now) }
 
 // addSaturating adds two numbers that are not negative. A listing that is made to overflow a sum
 // must not turn it negative.

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -155,22 +156,19 @@ func (doc *filter) toQueue() (queue.Filter, error) {
 	if f.OlderThan < 0 {
 		return f, errors.New("filter_older_than is negative")
 	}
-	for _, list := range []struct {
-		name  string
-		texts []string
-		to    *queue.Patterns
-	}{
-		{"filter_senders", doc.Senders, &f.Senders},
-		{"filter_recipients", doc.Recipients, &f.Recipients},
-		{"filter_reasons", doc.Reasons, &f.Reasons},
-	} {
-		for _, text := range list.texts {
-			if err := list.to.UnmarshalText([]byte(text)); err != nil {
-				return f, fmt.Errorf("%s: %w", list.name, err)
+	add := func(name string, texts []string, to *queue.Patterns) error {
+		for _, text := range texts {
+			if err := to.UnmarshalText([]byte(text)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
+		return nil
 	}
-	return f, nil
+	err := cmp.Or(
+		add("filter_senders", doc.Senders, &f.Senders),
+		add("filter_recipients", doc.Recipients, &f.Recipients),
+		add("filter_reasons", doc.Reasons, &f.Reasons))
+	return f, err
 }
 
 func toTally(t *queue.Tally) *tally {

@@ -14,14 +14,13 @@ import (
 // alone.
 const unsafeInCommand = "$|&;<>()'\"`\\*?!#{}[]~%"
 
-// maxListInCommand is how long a list may be, in bytes, for the command to be
-// shown whole: half a command would remove the rest of the list.
+// maxListInCommand is how long a list may be, in bytes, for the command to be shown whole: half a
+// command would remove the rest of the list.
 const maxListInCommand = 200
 
-// addToList returns the command that adds an item to a list in main.cf. Setting a
-// list replaces it, so the command contains the present value. If that is
-// unknown (nil), too long, excludes somebody, or cannot be shown in safe
-// characters, the file must be edited.
+// addToList returns the command that adds an item to a list in main.cf. Setting a list replaces it,
+// so the command contains the present value. If that is unknown (nil), too long, excludes somebody,
+// or cannot be shown in safe characters, the file must be edited.
 func addToList(configDir, parameter string, present *string, item string) string {
 	if present == nil || len(*present) > maxListInCommand || strings.ContainsAny(*present+item+configDir, unsafeInCommand) {
 		return fmt.Sprintf("add %s to %s in main.cf", item, parameter)
@@ -34,8 +33,7 @@ func addToList(configDir, parameter string, present *string, item string) string
 	return command + "-e " + parameter + "=" + strings.Join(append(items, item), ",")
 }
 
-// setgidLost says why postqueue runs without the rights of its group, and what
-// mends it.
+// setgidLost says why postqueue runs without the rights of its group, and what mends it.
 func setgidLost(path string) error {
 	const happened = "postqueue may not connect to the showq service: "
 	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeSetgid == 0 {

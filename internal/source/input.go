@@ -66,7 +66,6 @@ func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, 
 	return []queue.Reading{reading}, nil
 }
 
-// open returns the file, and what it is called in messages.
 func (in *input) open() (f *os.File, detail string, err error) {
 	if in.path == "-" {
 		return in.stdin, "standard input", nil

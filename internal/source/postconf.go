@@ -91,14 +91,10 @@ func noConfig(path, reason string) error {
 func (p postfix) ownName(ctx context.Context) string {
 	name, err := p.plainSetting("multi_instance_name", "")
 	if errors.Is(err, errNotPlain) {
-		var values []string
-		values, _ = p.settings(ctx, "multi_instance_name")
+		values, _ := p.settings(ctx, "multi_instance_name")
 		name = values[0]
 	}
-	if name == "-" {
-		return ""
-	}
-	return name
+	return strings.TrimPrefix(name, "-") // a dash alone is no name
 }
 
 func (p postfix) mainCF() string {

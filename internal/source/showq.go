@@ -126,7 +126,6 @@ func parseShowq(r io.Reader, visit func(*queue.Message)) error {
 
 type showqParser struct{ r *bufio.Reader }
 
-// attribute reads up to the next NUL.
 func (p *showqParser) attribute() (string, error) {
 	chunk, err := p.r.ReadSlice(0)
 	if err == nil {

@@ -119,7 +119,6 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor,
 // beginnings meanwhile. With a cold cache that halves the time or better.
 const maxReadAhead = 16
 
-// readAhead returns how many files a worker may open before it reads the first.
 func (s *Spool) readAhead() int {
 	const directories = 32   // and whatever else is open
 	const filesOfMessage = 2 // the queue file and the defer log

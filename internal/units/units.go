@@ -32,6 +32,15 @@ var suffixes = map[Unit]map[string]float64{
 	Seconds: {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400},
 }
 
+// scales are the units that sizes and durations are written in, the largest first.
+var scales = map[Unit][]struct {
+	suffix string
+	size   int64
+}{
+	Bytes:   {{" GiB", gib}, {" MiB", mib}, {" KiB", kib}},
+	Seconds: {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}},
+}
+
 var wanted = map[Unit]string{
 	Count:   "want a number without a suffix, such as 500",
 	Bytes:   "want a size in KiB, or with the suffix K, M, G, KiB, MiB or GiB, such as 10M",
@@ -106,19 +115,8 @@ func (u Unit) Format(value int64) string {
 // FormatLimit writes a number in the largest unit in which it is whole: nothing is rounded, and
 // often it is what was typed.
 func (u Unit) FormatLimit(limit float64) string {
-	type scale struct {
-		suffix string
-		size   float64
-	}
-	var scales []scale
-	switch u {
-	case Bytes:
-		scales = []scale{{" GiB", gib}, {" MiB", mib}, {" KiB", kib}}
-	case Seconds:
-		scales = []scale{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
-	}
-	for _, s := range scales {
-		if n := limit / s.size; n != 0 && n == math.Trunc(n) && !math.IsInf(n, 0) {
+	for _, s := range scales[u] {
+		if n := limit / float64(s.size); n != 0 && n == math.Trunc(n) && !math.IsInf(n, 0) {
 			return FormatNumber(n) + s.suffix
 		}
 	}
@@ -158,20 +156,16 @@ func ParseDuration(text string) (time.Duration, error) {
 // FormatDuration writes a duration in its two largest units, days at most, rounded down: "3d 4h",
 // "5m 2s", "0s".
 func FormatDuration(d time.Duration) string {
-	seconds := int64(d / time.Second)
-	units := []struct {
-		name    string
-		seconds int64
-	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
-	for i, u := range units {
-		n := seconds / u.seconds
+	seconds, scales := int64(d/time.Second), scales[Seconds]
+	for i, s := range scales {
+		n := seconds / s.size
 		if n == 0 {
 			continue
 		}
-		text := strconv.FormatInt(n, 10) + u.name
-		if i+1 < len(units) {
-			if rest := seconds % u.seconds / units[i+1].seconds; rest > 0 {
-				text += " " + strconv.FormatInt(rest, 10) + units[i+1].name
+		text := strconv.FormatInt(n, 10) + s.suffix
+		if i+1 < len(scales) {
+			if rest := seconds % s.size / scales[i+1].size; rest > 0 {
+				text += " " + strconv.FormatInt(rest, 10) + scales[i+1].suffix
 			}
 		}
 		return text
