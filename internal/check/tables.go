@@ -102,11 +102,11 @@ func ageHeads() []string {
 	return append(heads, heads[len(heads)-1]+"+")
 }
 
-func atLeast(r queue.Ranking) (text queue.Text) {
+func atLeast(r queue.Ranking) queue.Text {
 	if r.MaxUndercount > 0 {
-		text = ", at least"
+		return ", at least"
 	}
-	return text
+	return ""
 }
 
 // shown returns the rows that are shown, and one for all the others.

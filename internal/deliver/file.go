@@ -26,10 +26,14 @@ func (f PrivateFile) Send(_ context.Context, document []byte) error {
 }
 
 func (path File) write(document []byte, mode os.FileMode) error {
-	if err := path.replace(document, mode); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
+	err := path.replace(document, mode)
+	if failed, ok := errors.AsType[*os.PathError](err); ok {
+		err = failed.Err // without the name of the temporary file
 	}
-	return nil
+	if err != nil {
+		err = fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return err
 }
 
 func (path File) replace(document []byte, mode os.FileMode) (err error) {
