@@ -1,12 +1,6 @@
 package check
 
-import (
-	"fmt"
-	"strconv"
-
-	"example.org/postfix-queue-monitor/internal/queue"
-	"example.org/postfix-queue-monitor/internal/units"
-)
+import "example.org/postfix-queue-monitor/internal/queue"
 
 // detailLines returns the lines of one instance that -v, -vv and -vvv add.
 func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
@@ -41,34 +35,6 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 		for _, line := range r.Trace() {
 			lines = append(lines, queue.Safe(line))
 		}
-	}
-	return lines
-}
-
-func queueTable(s *queue.Summary) []queue.Text {
-	var lines []queue.Text
-	row := func(name, emails, size, oldest string) {
-		lines = append(lines, queue.Text(fmt.Sprintf("%-8s %9s %10s  %s", name, emails, size, oldest)))
-	}
-	tally := func(name string, t *queue.Tally) {
-		oldest := "-"
-		switch {
-		case s.NoArrivalTimes:
-			oldest = "unknown"
-		case t.Messages > 0:
-			oldest = units.FormatDuration(t.Age(s.Taken))
-		}
-		row(name, strconv.FormatInt(t.Messages, 10), units.FormatSize(t.SizeBytes), oldest)
-	}
-	row("queue", "emails", "size", "oldest")
-	for _, name := range queue.Names() {
-		if t := s.Queues[name]; t != nil {
-			tally(string(name), t)
-		}
-	}
-	tally("total", &s.Total)
-	if s.Partial {
-		lines = append(lines, "these numbers are lower bounds")
 	}
 	return lines
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -77,40 +77,6 @@ func checkLabels(readings []queue.Reading, verdicts []verdict) error {
 		}
 	}
 	return nil
-}
-
-// line1 says what made the state: the one instance, or each that is in it.
-func line1(readings []queue.Reading, verdicts []verdict, state State, labelled bool) queue.Text {
-	if !labelled {
-		return verdicts[0].text
-	}
-	var text queue.Text
-	var better, unknown int64
-	for i, v := range verdicts {
-		switch v.state {
-		case state:
-			if text != "" {
-				text += "; "
-			}
-			text += queue.Safe(readings[i].Instance.Name) + ": " + v.text
-		case Unknown:
-			unknown++
-		default:
-			better++
-		}
-	}
-	return text + others(unknown, "unknown, -v says why") + others(better, "better")
-}
-
-func others(n int64, state queue.Text) queue.Text {
-	if n == 0 {
-		return ""
-	}
-	verb := queue.Text(" are ")
-	if n == 1 {
-		verb = " is "
-	}
-	return "; " + queue.Text(units.Plural(n, "other instance")) + verb + state
 }
 
 type verdict struct {
@@ -220,9 +186,6 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	return v
 }
 
-// wayOut is for a queue that is too long for an answer in time.
-const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"
-
 // judgeLowerBound judges a reading that was stopped at the deadline. Every number is a lower bound:
 // it breaks a range only if every larger number does, too, and a WARNING is certain only if no
 // critical range is left open.
@@ -252,59 +215,6 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 		text += wayOut
 	}
 	return verdict{state: state, text: text + circumstances(s, o)}
-}
-
-// downText says that the mail system is down, and what is waiting, if that could be read.
-func downText(r queue.Reading, o Options) queue.Text {
-	const down = "mail system is down"
-	s := r.Summary
-	start := "; start it: " + queue.Safe(r.Instance.StartCommand())
-	if s.Total.Messages == 0 {
-		said, isDown := errors.AsType[*queue.DownError](r.Err)
-		switch {
-		case isDown:
-			return queue.Safe((&queue.DownError{Reason: said.Reason, Instance: r.Instance}).Error())
-		case r.Err != nil:
-			return down + ", and the queue could not be read (" + queue.Safe(r.Err.Error()) + ")" + start
-		}
-		return down + ", " + emptyText(s) + circumstances(s, o) + start
-	}
-	var waiting []string
-	for _, m := range queue.Select(s.Filter, func(queue.Metric) bool { return false }) {
-		if value, known := m.Value(s); known && isHeadline(m, s) {
-			waiting = append(waiting, string(describe(m, value)))
-		}
-	}
-	waiting[0] += " waiting"
-	if r.Err != nil {
-		waiting[0] = "at least " + waiting[0]
-	}
-	return down + ", " + queue.Text(strings.Join(waiting, ", ")) + circumstances(s, o) + start
-}
-
-// emptyText says that there is no mail. A queue of which the filter admits nothing need not be
-// empty.
-func emptyText(s *queue.Summary) queue.Text {
-	if s.Filter.IsZero() {
-		return "queue is empty"
-	}
-	return "no emails"
-}
-
-// circumstances are what one must know to understand the numbers.
-func circumstances(s *queue.Summary, o Options) queue.Text {
-	var text queue.Text
-	if s.Unreadable > 0 {
-		text = ", " + queue.Text(units.Plural(s.Unreadable, "line")) + " unreadable"
-	}
-	switch filter := s.Filter.String(); {
-	case filter == "":
-		return text
-	case o.Filter.IsZero(): // a snapshot's, from another host perhaps
-		return text + " (" + queue.Safe(filter) + ")"
-	default:
-		return text + " (" + queue.Typed(filter) + ")"
-	}
 }
 
 type finding struct {

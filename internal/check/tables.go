@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 const (
@@ -15,6 +16,36 @@ const (
 	reasonWidth = 160 // columns of a line with an example of a reason
 )
 
+// queueTable is the table of -v: emails, size and oldest message of each queue.
+func queueTable(s *queue.Summary) []queue.Text {
+	var lines []queue.Text
+	row := func(name, emails, size, oldest string) {
+		lines = append(lines, queue.Text(fmt.Sprintf("%-8s %9s %10s  %s", name, emails, size, oldest)))
+	}
+	tally := func(name string, t *queue.Tally) {
+		oldest := "-"
+		switch {
+		case s.NoArrivalTimes:
+			oldest = "unknown"
+		case t.Messages > 0:
+			oldest = units.FormatDuration(t.Age(s.Taken))
+		}
+		row(name, strconv.FormatInt(t.Messages, 10), units.FormatSize(t.SizeBytes), oldest)
+	}
+	row("queue", "emails", "size", "oldest")
+	for _, name := range queue.Names() {
+		if t := s.Queues[name]; t != nil {
+			tally(string(name), t)
+		}
+	}
+	tally("total", &s.Total)
+	if s.Partial {
+		lines = append(lines, "these numbers are lower bounds")
+	}
+	return lines
+}
+
+// breakdownLines are the tables of -vv: what is stuck, and why.
 func breakdownLines(s *queue.Summary) []queue.Text {
 	if s.Breakdown == nil || s.Total.Messages == 0 {
 		return nil

@@ -17,7 +17,7 @@ func graphite(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
 		r = asOf(r)
-		prefix, tags := o.dotted(r)
+		prefix, tags, _ := o.dotted(r)
 		for _, m := range o.Metrics {
 			if value, known := m.Value(r.Summary); known {
 				fmt.Fprintf(&b, "%s%s%s %d %d\n", prefix, m.Name, tags, value, r.Summary.AsOf.Unix())

@@ -19,13 +19,9 @@ import (
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {
-		prefix, tags := o.dotted(r)
+		prefix, inName, afterValue := o.dotted(r)
 		gauge := func(name string, value int64) {
-			if o.TagStyle == TagsDatadog {
-				fmt.Fprintf(&b, "%s%s:%d|g%s\n", prefix, name, value, tags)
-			} else {
-				fmt.Fprintf(&b, "%s%s%s:%d|g\n", prefix, name, tags, value)
-			}
+			fmt.Fprintf(&b, "%s%s%s:%d|g%s\n", prefix, name, inName, value, afterValue)
 		}
 		for _, m := range o.Metrics {
 			if value, known := m.Value(r.Summary); known {

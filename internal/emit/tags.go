@@ -46,14 +46,30 @@ type TagStyle string
 // The tag styles.
 const (
 	TagsNone     TagStyle = "none"
-	TagsDatadog  TagStyle = "datadog"  // name:value|g|#key:value,key:value
-	TagsInflux   TagStyle = "influx"   // name,key=value,key=value:value|g
-	TagsGraphite TagStyle = "graphite" // name;key=value;key=value
+	TagsDatadog  TagStyle = "datadog"
+	TagsInflux   TagStyle = "influx"
+	TagsGraphite TagStyle = "graphite"
 )
+
+// tagStyles is the table of tag styles.
+var tagStyles = []struct {
+	name                           TagStyle
+	before, between, equals, after string // what surrounds the tags, and separates them
+	afterValue                     bool   // instead of being part of the name
+}{
+	{name: TagsNone},
+	{name: TagsDatadog, before: "|#", between: ",", equals: ":", afterValue: true}, // name:value|g|#key:value,key:value
+	{name: TagsInflux, before: ",", between: ",", equals: "="},                     // name,key=value,key=value:value|g
+	{name: TagsGraphite, before: ";", between: ";", equals: "="},                   // name;key=value;key=value
+}
 
 // TagStyles returns the names of all tag styles.
 func TagStyles() []string {
-	return []string{string(TagsNone), string(TagsDatadog), string(TagsInflux), string(TagsGraphite)}
+	names := make([]string, len(tagStyles))
+	for i, style := range tagStyles {
+		names[i] = string(style.name)
+	}
+	return names
 }
 
 // UnmarshalText sets the tag style.
@@ -144,34 +160,29 @@ func (f Format) CheckTags(style TagStyle, tags []Tag) error {
 	return nil
 }
 
-// dotted returns the beginning of the names of a reading's metrics, if the parts of names are
-// separated by dots, and the tags that follow. The instance is a tag if there are tags; otherwise
-// it is part of the name, if it is labelled.
+// dotted returns what surrounds the names of a reading's metrics if the parts of names are separated
+// by dots: a prefix, and tags that are part of the name or follow the value. The instance is a tag
+// if there are tags; otherwise it is part of the prefix, if it is labelled.
 //
 // The queue is never a tag: the total is a series, too, so a sum over the series of a name would
 // count each message twice; and dashboards would not survive a change of style.
-func (o Options) dotted(r queue.Reading) (prefix, tags string) {
-	var before, between, equals string
-	switch o.TagStyle {
-	case TagsDatadog:
-		before, between, equals = "|#", ",", ":"
-	case TagsInflux:
-		before, between, equals = ",", ",", "="
-	case TagsGraphite:
-		before, between, equals = ";", ";", "="
-	default:
+func (o Options) dotted(r queue.Reading) (prefix, inName, afterValue string) {
+	i := slices.Index(TagStyles(), string(o.TagStyle))
+	if i <= 0 { // TagsNone
 		if o.LabelInstances {
-			return o.Prefix + "." + identifier(r.Instance.Name) + ".", ""
+			return o.Prefix + "." + identifier(r.Instance.Name) + ".", "", ""
 		}
-		return o.Prefix + ".", ""
+		return o.Prefix + ".", "", ""
 	}
+	style := tagStyles[i]
 	o.LabelInstances = true
-	var b strings.Builder
-	for i, t := range o.tagsOf(r) {
-		if i > 0 {
-			before = between
-		}
-		b.WriteString(before + t.Key + equals + replaceInvalid(t.Value, isTagWord))
+	var tags []string
+	for _, t := range o.tagsOf(r) {
+		tags = append(tags, t.Key+style.equals+replaceInvalid(t.Value, isTagWord))
 	}
-	return o.Prefix + ".", b.String()
+	text := style.before + strings.Join(tags, style.between) + style.after
+	if style.afterValue {
+		return o.Prefix + ".", "", text
+	}
+	return o.Prefix + ".", text, ""
 }

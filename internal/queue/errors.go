@@ -7,6 +7,9 @@ import (
 	"example.org/postfix-queue-monitor/internal/suggest"
 )
 
+// MailSystemDown is what both programs call it.
+const MailSystemDown = "mail system is down"
+
 // DownError says that the mail system is down. It is the one way to say so.
 type DownError struct {
 	Reason   string // empty: unknown
@@ -14,7 +17,7 @@ type DownError struct {
 }
 
 func (e *DownError) Error() string {
-	text := "mail system is down"
+	text := MailSystemDown
 	if e.Reason != "" {
 		text += " (" + e.Reason + ")"
 	}

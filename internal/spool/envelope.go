@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"strconv"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -153,4 +155,35 @@ func (e *envelope) follow(data []byte) bool {
 		e.jumps++
 	}
 	return ok && e.jumps <= maxJumps
+}
+
+// parseSizeRecord reads the first and the third number of a SIZE record: the message's size in
+// bytes, and its number of recipients, done ones included.
+func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
+	if len(bytes.Trim(text, "0123456789 ")) > 0 {
+		return 0, 0, false
+	}
+	sizeBytes, ok = leadingInt(text)
+	for range 2 { // the numbers before it
+		_, text, _ = bytes.Cut(bytes.TrimLeft(text, " "), []byte(" "))
+	}
+	recipients, _ = leadingInt(text)
+	return sizeBytes, recipients, ok
+}
+
+// leadingInt reads the number at the beginning of a text, as atol does.
+func leadingInt(text []byte) (n int64, ok bool) {
+	text = bytes.TrimLeft(text, " \t")
+	end := 0
+	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseInt(string(text[:end]), 10, 64)
+	return n, err == nil
+}
+
+// cString returns the data up to the first NUL, which ends a string in C.
+func cString(data []byte) []byte {
+	data, _, _ = bytes.Cut(data, []byte{0})
+	return data
 }
