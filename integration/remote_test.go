@@ -17,14 +17,34 @@ const (
 	remoteUser  = "postfix-queue"
 )
 
+// cutBytes is the length of the part of a snapshot that comes before the connection breaks.
+const cutBytes = 300
+
+// A watchedSSH is an ssh that keeps a copy of what it has passed on.
+type watchedSSH struct {
+	path     string // a value of PATH with this ssh in it
+	received string // the copy
+}
+
+func newWatchedSSH(t testing.TB) watchedSSH {
+	t.Helper()
+	bin, received := publicTempDir(t), filepath.Join(monitoringDir(t), "received")
+	// tee writes to its output first.
+	script := fmt.Sprintf("#!/bin/sh\nrm -f %[1]s\n/usr/bin/ssh \"$@\" | tee %[1]s\n", received)
+	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return watchedSSH{path: bin + ":/usr/bin:/bin", received: received}
+}
+
 // startSSHD starts an sshd on lo that knows the user of docs/remote.md, with the key file of contrib, and has the
 // monitoring system's user know it under several names, as its own:
 //
 //	mx1.example.org     as documented
 //	open.example.org    where a key may run anything
-//	cut.example.org     where the connection breaks after some bytes
+//	cut.example.org     where the connection breaks when the watched ssh has passed on cutBytes
 //	gone.example.org    where nobody listens
-func startSSHD(t testing.TB) {
+func startSSHD(t testing.TB, watched watchedSSH) {
 	t.Helper()
 	dir := monitoringDir(t)
 	key := func(name string) (public string) {
@@ -37,9 +57,11 @@ func startSSHD(t testing.TB) {
 	}
 	authorized := readContrib(t, remoteKeys)
 	documented := strings.Replace(authorized, " KEY\n", " "+key("documented")+"\n", 1)
-	// The parent of the command's shell is the connection.
+	// The parent of the command's shell is the connection. Whatever it has not sent when it is killed is lost.
+	breakOff := fmt.Sprintf(`| head -c %d; until [ \"$(stat -c %%s %s 2>&1)\" = %[1]d ]; do sleep 0.01; done; kill -9 $PPID`,
+		cutBytes, watched.received)
 	cut := strings.NewReplacer(
-		"--timeout 5", "--timeout 5 | head -c 300; kill -9 $PPID",
+		"--timeout 5", "--timeout 5 "+breakOff,
 		" KEY\n", " "+key("cut")+"\n",
 	).Replace(authorized)
 
@@ -100,18 +122,25 @@ func TestRemote(t *testing.T) {
 	p.fillQueue(11)
 	installEmitter(t)
 	installPlugin(t)
-	startSSHD(t)
+	watched := newWatchedSSH(t)
+	startSSHD(t, watched)
+	onHost := func(host string) command {
+		if host == "cut" {
+			return command{user: monitoringUser, env: []string{"PATH=" + watched.path}}
+		}
+		return command{user: monitoringUser}
+	}
 	plugin := filepath.Join(contribDir(t), "ssh", filepath.Base(remotePipe))
 	judge := func(host string) report {
 		t.Helper()
-		return reportOf(runAs(t, monitoringUser, "sh", plugin, host+".example.org", "-v", "-w", "10"))
+		return reportOf(onHost(host).run(t, "sh", plugin, host+".example.org", "-v", "-w", "10"))
 	}
 	receiver := newUDPReceiver(t)
 	pass := func(host string) result {
 		t.Helper()
 		pipe := "ssh -o BatchMode=yes " + host + ".example.org postfix_queue_emit -f json | " +
 			"postfix_queue_emit -i - -n mx1 -f statsd --to " + receiver.target()
-		return runAs(t, monitoringUser, "sh", "-c", pipe)
+		return onHost(host).run(t, "sh", "-c", pipe)
 	}
 	expect := func(t *testing.T, host, wantState, wantText, wantStderr string) {
 		t.Helper()
