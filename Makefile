@@ -18,7 +18,7 @@ TOOL    = GOARCH= go tool -modfile=tools.mod
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
-.PHONY: all build run test unit integration integration-tools race fuzz bench screenshot lint vuln package install clean help
+.PHONY: all build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package install clean help
 
 all: build
 
@@ -53,6 +53,9 @@ integration-tools:
 	elif [ "$$(id -u)" != 0 ]; then echo "Installing nothing: not root"; \
 	elif ! command -v apt-get >/dev/null; then echo "Installing nothing: no apt-get"; \
 	else integration/install.sh || [ "$(REQUIRE)" != all ]; fi
+
+purge-tools: ## remove the packages that the tests have installed, and nothing else (root)
+	integration/purge.sh
 
 race: ## run the unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
