@@ -38,14 +38,25 @@ run: build ## run both programs: on this machine's queue if Postfix answers, els
 	set -- build/postfix_queue_emit $$input -f statsd; \
 	echo; echo "$$ $$*"; "$$@"
 
-test: unit integration ## run all tests; as root on Debian this installs what they need (INSTALL=no: it does not)
+# A failure is shown when it happens and named again in the last lines. One package at a time (-p 1):
+# the integration tests, which are last, have the machine to themselves.
+define run_tests
+@mkdir -p build
+GOARCH= go build -modfile=tools.mod -o build/gotestsum gotest.tools/gotestsum
+GOARCH= go build -o build/summary ./integration/summary
+@build/gotestsum --format pkgname-and-test-fails --hide-summary skipped,failed,output --jsonfile build/test.json \
+	--post-run-command 'build/summary build/test.json build/test.log' \
+	-- -tags integration -count=1 -p 1 -timeout 20m
+endef
+
+test: integration-tools ## run all tests; as root on Debian this installs what they need (INSTALL=no: it does not)
+	$(run_tests) ./cmd/... ./internal/... ./integration/...
 
 unit: ## run the unit tests and the end-to-end scripts
 	go test ./...
 
-# -v: what a package leaves out, and why, is not shown otherwise.
 integration: integration-tools ## run the tests against a real Postfix, a private one (root)
-	go test -tags integration -count=1 -timeout 20m -v ./integration/...
+	$(run_tests) ./integration/...
 
 # Without the packages the tests leave out what they cannot do, unless REQUIRE=all.
 integration-tools:

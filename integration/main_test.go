@@ -8,11 +8,12 @@
 // a tmpfs inside, and all that runs is a child of the first process inside: both are gone with it,
 // however it ends.
 //
-// That takes root, Postfix and leave to make namespaces. Without them the tests are left out, with
-// their names and the reason, or fail where REQUIRE=all is in the environment.
+// This needs root, Postfix, and permission to make namespaces. Without them the tests are skipped, each
+// with the reason, or fail if REQUIRE=all is in the environment.
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,6 +24,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,8 +58,8 @@ func TestMain(m *testing.M) {
 // outerStage starts the test binary again in new mount and process namespaces, and returns its exit
 // code. If this process dies, process 1 inside is killed, and with it everything inside.
 func outerStage(m *testing.M) int {
-	if err := checkMachine(); err != nil {
-		return leaveOutAll(m, err)
+	if os.Geteuid() != 0 {
+		return leaveOutAll(m, errors.New("not root; run make test as root"))
 	}
 	// Only a mount point. It is not in $TMPDIR, because other users must get through to it, and that is
 	// often closed to them (libpam-tmpdir).
@@ -87,7 +89,7 @@ func outerStage(m *testing.M) int {
 		return max(exit.ExitCode(), 1) // -1 where it was killed
 	}
 	if err != nil {
-		return leaveOutAll(m, fmt.Errorf("no new namespaces: %w", err))
+		return leaveOutAll(m, fmt.Errorf("no private namespaces (a container without --privileged?): %w", err))
 	}
 	return 0
 }
@@ -97,6 +99,9 @@ func outerStage(m *testing.M) int {
 func initStage(m *testing.M) int {
 	if err := isolateMounts(os.Getenv(scratchVariable)); err != nil {
 		return leaveOutAll(m, err)
+	}
+	if err := findPostfix(); err != nil {
+		return leaveOutAll(m, fmt.Errorf("Postfix is not installed: %w", err))
 	}
 	if err := buildPrograms(); err != nil {
 		return fail(err)
@@ -173,31 +178,29 @@ func again(ctx context.Context, stage string, attributes *syscall.SysProcAttr) (
 	return cmd, nil
 }
 
-// checkMachine says what the machine lacks for these tests.
-func checkMachine() error {
-	if os.Geteuid() != 0 {
-		return errors.New("not root")
-	}
+// findPostfix fails if a part of Postfix that the tests use is missing.
+func findPostfix() error {
+	paths := []string{configDir, spoolDir, dataDir}
 	for _, program := range []string{"postfix", "postconf", "postqueue", "postsuper", "sendmail"} {
-		if _, err := os.Stat("/usr/sbin/" + program); err != nil {
-			return fmt.Errorf("Postfix is not installed: %w", err)
+		paths = append(paths, "/usr/sbin/"+program)
+	}
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			return err
 		}
 	}
-	if _, err := user.Lookup("postfix"); err != nil {
-		return fmt.Errorf("Postfix is not installed: %w", err)
-	}
-	for _, dir := range []string{configDir, spoolDir, dataDir} {
-		if _, err := os.Stat(dir); err != nil {
-			return fmt.Errorf("Postfix is not installed: %w", err)
-		}
-	}
-	return nil
+	_, err := user.Lookup("postfix")
+	return err
 }
 
 // isolateMounts makes the mounts private, shows the processes of this namespace in /proc, and makes
 // scratch the directory for temporary files.
 func isolateMounts(scratch string) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if errors.Is(err, unix.EINVAL) {
+		return errors.New("/ is not a mount point (a plain chroot?)")
+	}
+	if err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
@@ -270,22 +273,51 @@ func leaveOut(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
-// leaveOutAll names the tests that would have run and why they do not. Go shows that only with -v,
-// as with all that a passing package prints.
+// leaveOutAll skips every test that would have run. None of them is started, so the lines that tell
+// go test about it are written here.
 func leaveOutAll(m *testing.M, reason error) int {
 	if required() {
 		return fail(fmt.Errorf("REQUIRE=all, but the integration tests cannot run: %w", reason))
 	}
 	flag.Parse()
-	wanted, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
-	if wanted == "" {
-		wanted = "."
+	if flag.Lookup("test.list").Value.String() != "" {
+		return m.Run()
 	}
-	if err := flag.Set("test.list", wanted); err != nil {
+	names, err := wantedTests(m)
+	if err != nil {
 		return fail(err)
 	}
-	fmt.Printf("integration tests left out (%v):\n", reason)
-	return m.Run()
+	fmt.Printf("integration tests left out: %v\n", reason)
+	for _, name := range names {
+		fmt.Printf("=== RUN   %[1]s\n    main_test.go: %[2]v\n--- SKIP: %[1]s (0.00s)\n", name, reason)
+	}
+	fmt.Println("PASS")
+	return 0
+}
+
+// wantedTests returns the names of the tests that the flags choose, subtests aside. The package testing
+// only prints them.
+func wantedTests(m *testing.M) ([]string, error) {
+	wanted, _, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	if err := flag.Set("test.list", cmp.Or(wanted, ".")); err != nil {
+		return nil, err
+	}
+	list, err := os.CreateTemp("", "postfix-queue-test-list-")
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close()
+	defer os.Remove(list.Name())
+	stdout := os.Stdout
+	os.Stdout = list
+	m.Run()
+	os.Stdout = stdout
+	printed, err := os.ReadFile(list.Name())
+	if err != nil {
+		return nil, err
+	}
+	isOther := func(name string) bool { return !strings.HasPrefix(name, "Test") } // a benchmark, or an empty line
+	return slices.DeleteFunc(strings.Split(string(printed), "\n"), isOther), nil
 }
 
 func fail(err error) int {
