@@ -21,25 +21,6 @@ const (
 	netdataStatsD = "../contrib/netdata/statsd.d/postfix_queue.conf"
 )
 
-// netdataHealth has Netdata judge with no other alerts, and tell nobody: it would by mail, which is what is counted here.
-const netdataHealth = `
-[health]
-	enabled = yes
-	script to execute on alarm = /bin/true
-[directories]
-	stock health config = /nonexistent
-`
-
-// readContrib is a file as it is delivered.
-func readContrib(t testing.TB, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
 // An alert is an alert of Netdata on one chart.
 type alert struct {
 	Status string `json:"status"`

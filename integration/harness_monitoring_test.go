@@ -4,8 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,58 +20,10 @@ const (
 	pluginPath     = pluginDir + "/check_postfix_queue"
 )
 
-// needFiles leaves the test out where a file of a Debian package is missing.
-func needFiles(t testing.TB, debianPackage string, files ...string) {
-	t.Helper()
-	for _, file := range files {
-		if _, err := os.Stat(file); err != nil {
-			leaveOut(t, fmt.Sprintf("Debian's %s is not installed: %v", debianPackage, err))
-		}
-	}
-}
-
-// installPlugin puts the program under test into the directory of plugins until the end of the test.
-// Of the plugins that are installed there, those that are named stay.
-func installPlugin(t testing.TB, others ...string) {
-	t.Helper()
-	dir := publicTempDir(t)
-	files := []string{program(t, filepath.Base(pluginPath))}
-	for _, other := range others {
-		files = append(files, filepath.Join(pluginDir, other))
-	}
-	if r := runAs(t, "root", "cp", append(files, dir)...); r.exitCode != 0 {
-		t.Fatal(r)
-	}
-	bind(t, dir, pluginDir)
-}
-
-// contribDir is the directory contrib itself, at a place that every user can get to.
-func contribDir(t testing.TB) string {
-	t.Helper()
-	dir := publicTempDir(t)
-	bind(t, "../contrib", dir)
-	return dir
-}
-
 // monitoringDir is a directory of the monitoring system's user.
 func monitoringDir(t testing.TB) string {
 	t.Helper()
-	dir := publicTempDir(t)
-	owner := credential(t, monitoringUser)
-	if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// writeConfig writes a file that every user can read, and returns its path.
-func writeConfig(t testing.TB, name, content string) string {
-	t.Helper()
-	path := filepath.Join(publicTempDir(t), name)
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return ownedDir(t, monitoringUser)
 }
 
 // startDaemon starts a program that stays in the foreground. When the test ends it is told to end, and

@@ -54,8 +54,7 @@ type postfixInstance struct {
 func newPostfix(t testing.TB, settings ...string) *postfixInstance {
 	t.Helper()
 	p := &postfixInstance{t: t}
-	config, spool, data := publicTempDir(t), publicTempDir(t), publicTempDir(t)
-	p.must(runAs(t, "root", "cp", "-a", configDir+"/.", config))
+	config, spool, data := copyConfig(t), publicTempDir(t), ownedDir(t, "postfix")
 	if err := os.WriteFile(filepath.Join(config, "main.cf"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +63,6 @@ func newPostfix(t testing.TB, settings ...string) *postfixInstance {
 		if err := os.WriteFile(filepath.Join(config, "master.cf"), delivered, 0o644); err != nil {
 			t.Fatal(err)
 		}
-	}
-	owner := credential(t, "postfix")
-	if err := os.Chown(data, int(owner.Uid), int(owner.Gid)); err != nil {
-		t.Fatal(err)
 	}
 	bind(t, config, configDir)
 	bind(t, spool, spoolDir)

@@ -3,13 +3,9 @@
 package integration
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -318,52 +314,6 @@ func (u *udpReceiver) verifySilence() {
 	if datagrams := u.received(); len(datagrams) > 0 {
 		u.t.Errorf("nothing should have been sent, but there is %q", datagrams)
 	}
-}
-
-// saveListing puts text into a file that every user can read.
-func saveListing(t testing.TB, text string) (path string) {
-	t.Helper()
-	path = filepath.Join(publicTempDir(t), "listing")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// generateListing writes a listing of n messages as postqueue -j prints it.
-func generateListing(t testing.TB, n int) (path string) {
-	t.Helper()
-	path = saveListing(t, "")
-	file, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	w := bufio.NewWriter(file)
-	for i := range n {
-		writeMessage(w, i)
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// generatedSizeBytes is the size of each message of a generated listing.
-const generatedSizeBytes = 3000
-
-// writeMessage writes one line of a listing. One message in a thousand has fifty recipients.
-func writeMessage(w io.Writer, i int) {
-	const recipient = `{"address": "recipient%d@example.org", "delay_reason": "connect to mx.example.org[192.0.2.1]:25: Connection timed out"}`
-	recipients := fmt.Sprintf(recipient, 0)
-	if i%1000 == 999 {
-		for r := range 49 {
-			recipients += fmt.Sprintf(", "+recipient, r+1)
-		}
-	}
-	arrival := 1_700_000_000 + i
-	fmt.Fprintf(w, `{"queue_name": "%s", "queue_id": "%s", "arrival_time": %d, "message_size": %d, "forced_expire": false, "sender": "sender%d@example.com", "recipients": [%s]}`+"\n",
-		queueNames[i%len(queueNames)], queueID{seconds: int64(arrival), inode: uint64(i), long: true}, arrival, generatedSizeBytes, i, recipients)
 }
 
 // median is the middle one of the values, the greater of two where their number is even.

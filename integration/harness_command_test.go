@@ -41,18 +41,6 @@ func waitFor(t testing.TB, what string, ask func() (done bool, seen any)) {
 	}
 }
 
-// publicTempDir is a temporary directory that every user can read.
-func publicTempDir(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{filepath.Dir(dir), dir} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // A command says how a program is run.
 type command struct {
 	user       string   // root where empty
@@ -170,66 +158,6 @@ func number(t testing.TB, decimal string) int {
 }
 
 const postqueueProgram = "/usr/sbin/postqueue"
-
-// replacePostqueue puts a shell script in postqueue's place until the end of the test. The script has
-// no setgid bit and gets the arguments that were meant for postqueue.
-func replacePostqueue(t testing.TB, script string) {
-	t.Helper()
-	standIn := filepath.Join(publicTempDir(t), "postqueue")
-	if !strings.HasPrefix(script, "#!") {
-		script = "#!/bin/sh\n" + script
-	}
-	if err := os.WriteFile(standIn, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	bind(t, standIn, postqueueProgram)
-}
-
-// hidePostqueue takes postqueue away until the end of the test: links to all other programs of its
-// directory are mounted over the directory.
-func hidePostqueue(t testing.TB) {
-	t.Helper()
-	sbin := filepath.Dir(postqueueProgram)
-	behind, links := publicTempDir(t), publicTempDir(t)
-	entries, err := os.ReadDir(sbin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		if entry.Name() == filepath.Base(postqueueProgram) {
-			continue
-		}
-		// A relative link is right only where it lies.
-		target, err := os.Readlink(filepath.Join(sbin, entry.Name()))
-		if err != nil {
-			target = filepath.Join(behind, entry.Name())
-		}
-		if err := os.Symlink(target, filepath.Join(links, entry.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bind(t, sbin, behind)
-	bind(t, links, sbin)
-}
-
-// bind mounts source over target until the end of the test.
-func bind(t testing.TB, source, target string) {
-	t.Helper()
-	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
-		t.Fatalf("mount %s over %s: %v", source, target, err)
-	}
-	t.Cleanup(func() {
-		err := unix.Unmount(target, 0)
-		if err == nil {
-			return
-		}
-		t.Errorf("unmount %s: %v", target, err)
-		// The next test must find the place free all the same.
-		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
-			t.Errorf("detach %s: %v", target, err)
-		}
-	})
-}
 
 // measurePeak runs a program as root and returns its peak resident size in bytes as well.
 //

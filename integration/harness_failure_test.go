@@ -1,0 +1,143 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A failure is how one of the programs is run where it cannot read the queue to its end, and what must
+// become of that.
+type failure struct {
+	as    command
+	args  []string // for both programs
+	state string   // of the check; UNKNOWN where empty
+	cause string   // regular expression for what both programs say
+	check string   // regular expression for what the check alone says
+}
+
+// viaPostqueue is for users that could read the queue without postqueue.
+var viaPostqueue = []string{"--source", "postqueue"}
+
+// verify runs both programs. It returns what the check said.
+func (f failure) verify(t *testing.T) answer {
+	t.Helper()
+	before := liveProcesses(t)
+	a := f.as.check(t, f.args...)
+	f.verifyCheck(t, a)
+	noNewProcesses(t, before)
+
+	receiver := newUDPReceiver(t)
+	for _, output := range [][]string{{"--format=netdata"}, {"--format=statsd", "--to", receiver.target()}} {
+		f.verifyEmitter(t, f.as.emit(t, append(output, f.args...)...))
+		noNewProcesses(t, before)
+	}
+	receiver.verifySilence()
+	return a
+}
+
+// aCountOfZero is what no failure may be taken for.
+var aCountOfZero = regexp.MustCompile(`\b0 emails?\b`)
+
+func (f failure) verifyCheck(t *testing.T, a answer) {
+	t.Helper()
+	state := f.state
+	if state == "" {
+		state = "UNKNOWN"
+	}
+	switch {
+	case a.state != state:
+		t.Errorf("want %s, got %s", state, a)
+	case strings.Contains(a.stdout, "|"):
+		t.Errorf("a failure has no performance data: %s", a)
+	case strings.Count(a.stdout, "\n") != 1:
+		t.Errorf("want one line, got %s", a)
+	case aCountOfZero.MatchString(a.text):
+		t.Errorf("a failure is not an empty queue: %s", a)
+	}
+	for _, pattern := range []string{f.cause, f.check} {
+		if !regexp.MustCompile(pattern).MatchString(a.text) {
+			t.Errorf("want %q, got %q", pattern, a.text)
+		}
+	}
+}
+
+func (f failure) verifyEmitter(t *testing.T, r result) {
+	t.Helper()
+	if r.exitCode != 1 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.HasSuffix(r.stderr, "\n") {
+		t.Errorf("emitter: want exit code 1, one line on stderr and nothing else; got %s", r)
+	}
+	if !regexp.MustCompile(f.cause).MatchString(r.stderr) {
+		t.Errorf("emitter: want %q, got %q", f.cause, r.stderr)
+	}
+}
+
+// remedyPattern finds the command that an answer says will help.
+var remedyPattern = regexp.MustCompile(`(?:as root|start it): (.+)$`)
+
+// verifyRemedy runs the command that the answer says will help. The same check must then succeed.
+func (f failure) verifyRemedy(t *testing.T, p *postfixInstance, a answer) {
+	t.Helper()
+	remedy := remedyPattern.FindStringSubmatch(a.text)
+	if remedy == nil {
+		t.Fatalf("there is no command in %q", a.text)
+	}
+	if r := root.run(t, "sh", "-c", remedy[1]); r.exitCode != 0 {
+		t.Fatalf("%s: %s", remedy[1], r)
+	}
+	p.settle(configDir)
+	if a := f.as.check(t, f.args...); a.state != "OK" {
+		t.Errorf("after %q: want OK, got %s", remedy[1], a)
+	}
+	if r := f.as.emit(t, f.args...); r.exitCode != 0 {
+		t.Errorf("after %q: want success of the emitter, got %s", remedy[1], r)
+	}
+}
+
+// verifyStopped runs both programs with a timeout that is too short to read the queue to its end. Where
+// some messages are to be read before, the timeout is made long enough for the first of them: how long
+// that is depends on the machine.
+func (f failure) verifyStopped(t *testing.T, someMessages bool) {
+	t.Helper()
+	before := liveProcesses(t)
+	for timeout := 300 * time.Millisecond; ; timeout *= 2 {
+		a := f.as.check(t, append(f.args, "-t", fmt.Sprint(timeout.Seconds()))...)
+		noNewProcesses(t, before)
+		if a.duration > timeout+answerMargin {
+			t.Errorf("after a timeout of %v the answer took %v", timeout, a.duration)
+		}
+		if !someMessages || !strings.Contains(a.text, "no answer from postqueue") || timeout > patience {
+			f.verifyCheck(t, a)
+			break
+		}
+	}
+	receiver := newUDPReceiver(t)
+	for _, output := range [][]string{{"--format=netdata"}, {"--format=statsd", "--to", receiver.target()}} {
+		r := f.as.emit(t, append(output, "-t", "0.3")...)
+		noNewProcesses(t, before)
+		if r.duration > answerMargin {
+			t.Errorf("after a timeout of 300ms the emitter took %v", r.duration)
+		}
+		failure{cause: `the queue could not be read within 300ms; raise --timeout`}.verifyEmitter(t, r)
+	}
+	receiver.verifySilence()
+}
+
+// answerMargin is what even a busy machine needs at most to answer after the timeout.
+const answerMargin = 30 * time.Second
+
+// startWithMail starts a Postfix with n messages in the deferred queue.
+func startWithMail(t *testing.T, n int, settings ...string) *postfixInstance {
+	t.Helper()
+	p := startPostfix(t, settings...)
+	var ids []string
+	for range n {
+		ids = append(ids, p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
+	}
+	p.waitDeferred(ids...)
+	return p
+}

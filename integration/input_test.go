@@ -1,0 +1,82 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestInput has listings of a real queue that did not come through whole.
+func TestInput(t *testing.T) {
+	p := startWithMail(t, 3)
+	text, lines := p.must(p.postqueue("-p")).stdout, p.must(p.postqueue("-j")).stdout
+	// cut takes a number of lines off the end.
+	cut := func(listing string, n int) string {
+		all := strings.SplitAfter(listing, "\n")
+		return strings.Join(all[:len(all)-1-n], "")
+	}
+	// The text listing ends with a reason, a recipient, a blank line and the summary.
+	tests := map[string]struct {
+		content string
+		failure
+	}{
+		"nothing":                             {"", failure{cause: `the input is empty`}},
+		"no listing":                          {"postqueue: fatal: Queue report unavailable\n", failure{cause: `the input is not what postqueue -j or postqueue -p prints`}},
+		"JSON cut inside a line":              {strings.TrimSuffix(lines, "}\n"), failure{cause: `the listing is cut off`, check: `at least 2 emails$`}},
+		"JSON cut inside its first line":      {lines[:50], failure{cause: `the listing is cut off`}},
+		"text cut before its summary":         {cut(text, 1), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
+		"text cut inside its summary":         {strings.TrimSuffix(text, "equests.\n"), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
+		"text cut inside a message":           {cut(text, 4), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
+		"text cut after its header":           {strings.SplitAfter(text, "\n")[0], failure{cause: `the listing is cut off`}},
+		"text with a message that is missing": {strings.Replace(text, text[strings.Index(text, "\n")+1:strings.Index(text, "\n\n")+2], "", 1), failure{cause: `the listing has 2 messages of 0 KiB where its summary says 3`, check: `at least 2 emails$`}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.as, test.args = nobody, []string{"--input", saveListing(t, test.content)}
+			test.verify(t)
+		})
+	}
+
+	complete := saveListing(t, lines)
+	t.Run("whole", func(t *testing.T) {
+		if a := nobody.check(t, "-i", complete); a.state != "OK" || a.perf["emails"] != 3 {
+			t.Errorf("want OK and 3 messages, got %s", a)
+		}
+	})
+	for name, age := range map[string]time.Duration{"stale": time.Hour, "from the future": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			written := time.Now().Add(-age)
+			if err := os.Chtimes(complete, written, written); err != nil {
+				t.Fatal(err)
+			}
+			failure{as: nobody, args: []string{"-i", complete}, cause: `was written (1h0m0s ago|59m[0-9]+s in the future|1h0m0s in the future)`}.verify(t)
+			if a := nobody.check(t, "-i", complete, "--max-age", "0"); a.state != "OK" || a.perf["emails"] != 3 {
+				t.Errorf("of any age: want OK and 3 messages, got %s", a)
+			}
+		})
+	}
+	t.Run("missing", func(t *testing.T) {
+		failure{as: nobody, args: []string{"-i", "/nowhere/listing"}, cause: `/nowhere/listing: no such file or directory`}.verify(t)
+	})
+	t.Run("not readable", func(t *testing.T) {
+		secret := saveListing(t, lines)
+		chmod(t, secret, 0o600)
+		failure{as: nobody, args: []string{"-i", secret}, cause: `permission denied`}.verify(t)
+	})
+	t.Run("a directory", func(t *testing.T) {
+		failure{as: nobody, args: []string{"-i", "/etc"}, cause: `/etc`}.verify(t)
+	})
+	t.Run("a pipe that nobody writes to", func(t *testing.T) {
+		pipe := filepath.Join(publicTempDir(t), "pipe")
+		if err := unix.Mkfifo(pipe, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		failure{as: nobody, args: []string{"-i", pipe, "-t", "0.5"}, cause: `input|could not be read within`}.verify(t)
+	})
+}
