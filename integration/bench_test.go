@@ -50,7 +50,9 @@ func benchmarkAgainstPostqueue(b *testing.B, name string, args ...string) {
 			} else {
 				program, postqueue = duration(b, tested, args...), duration(b, postqueueProgram, "-j")
 			}
-			postqueues, programs, ratios = append(postqueues, postqueue), append(programs, program), append(ratios, program/postqueue)
+			postqueues = append(postqueues, postqueue)
+			programs = append(programs, program)
+			ratios = append(ratios, program/postqueue)
 		}
 	}
 	b.ReportMetric(0, "ns/op") // of many runs of two programs

@@ -126,7 +126,8 @@ func TestCron(t *testing.T) {
 	})
 	t.Run("mail", func(t *testing.T) {
 		all := mailed()
-		for _, want := range []string{"\nTo: root\n", "Subject: Cron <nobody@", "postfix_queue_emit: ", mailSystemDown} {
+		wanted := []string{"\nTo: root\n", "Subject: Cron <nobody@", "postfix_queue_emit: ", mailSystemDown}
+		for _, want := range wanted {
 			if !strings.Contains(all, want) {
 				t.Errorf("no %q in what was mailed:\n%s", want, all)
 			}

@@ -34,7 +34,10 @@ func TestMailSystemDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startWithMail(t, test.emails)
 			p.stop()
-			f := failure{as: test.as, args: test.args, state: "CRITICAL", cause: `mail system is down`, check: test.check}
+			f := failure{
+				as: test.as, args: test.args, state: "CRITICAL",
+				cause: `mail system is down`, check: test.check,
+			}
 			f.verifyRemedy(t, p, f.verify(t))
 		})
 	}
@@ -86,7 +89,10 @@ func TestAccessDenied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startWithMail(t, 1)
 			p.set("authorized_mailq_users=" + test.authorized)
-			f := failure{as: command{user: test.user}, cause: `is not allowed to view the mail queue; as root: .*authorized_mailq_users`}
+			f := failure{
+				as:    command{user: test.user},
+				cause: `is not allowed to view the mail queue; as root: .*authorized_mailq_users`,
+			}
 			a := f.verify(t)
 			if test.noCommand && !strings.Contains(a.text, "postconf") {
 				return
@@ -160,7 +166,10 @@ func TestSetgidLost(t *testing.T) {
 		if err := unix.Mount("", postqueueProgram, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_NOSUID, ""); err != nil {
 			t.Fatal(err)
 		}
-		failure{as: nobody, cause: `the file system of /usr/sbin/postqueue is mounted nosuid; mount it with suid`}.verify(t)
+		failure{
+			as:    nobody,
+			cause: `the file system of /usr/sbin/postqueue is mounted nosuid; mount it with suid`,
+		}.verify(t)
 		if err := unix.Mount("", postqueueProgram, "", unix.MS_REMOUNT|unix.MS_BIND, ""); err != nil {
 			t.Fatal(err)
 		}

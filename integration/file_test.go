@@ -83,7 +83,8 @@ func TestFullDisk(t *testing.T) {
 				fill(t, filepath.Join(dir, "filler"), int64(freeBytes))
 
 				r, after := write(many)
-				if r.exitCode != 1 || r.stdout != "" || !strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot write "+target+": ") ||
+				if r.exitCode != 1 || r.stdout != "" ||
+					!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot write "+target+": ") ||
 					!strings.HasSuffix(r.stderr, ": no space left on device\n") {
 					t.Errorf("want to be told that the disk is full, got %s", r)
 				}
@@ -114,7 +115,8 @@ func TestFileIsAlwaysWhole(t *testing.T) {
 			// Ages would change with the time.
 			emit := func(snapshot, target string) string {
 				t.Helper()
-				r := root.emit(t, "--format", format, "--metrics", "emails,size,recipients,*_size", "--input", snapshot, "--to", target)
+				r := root.emit(t, "--format", format, "--metrics", "emails,size,recipients,*_size",
+					"--input", snapshot, "--to", target)
 				if r.exitCode != 0 || r.stderr != "" {
 					t.Fatal(r)
 				}
@@ -173,7 +175,8 @@ func TestPrivateFileHasTheDirectorysGroup(t *testing.T) {
 			if r := runAs(t, reader, program(t, checkProgram), "-vv", "--input", target); r.exitCode != 0 {
 				t.Errorf("want the reader to have it, got %s", r)
 			}
-			if r := runAs(t, stranger, program(t, checkProgram), "--input", target); r.exitCode != 3 || !strings.Contains(r.stdout, "permission denied") {
+			r := runAs(t, stranger, program(t, checkProgram), "--input", target)
+			if r.exitCode != 3 || !strings.Contains(r.stdout, "permission denied") {
 				t.Errorf("want others to be kept out, got %s", r)
 			}
 		})

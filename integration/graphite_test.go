@@ -54,7 +54,8 @@ CARBON_METRIC_INTERVAL = 0
 			t.Fatal(err)
 		}
 	}
-	startDaemon(t, command{user: carbonUser}, carbonProgram, "--config", filepath.Join(config, "carbon.conf"), "--nodaemon", "start")
+	startDaemon(t, command{user: carbonUser}, carbonProgram,
+		"--config", filepath.Join(config, "carbon.conf"), "--nodaemon", "start")
 	c := &carbon{t: t, store: filepath.Join(dir, "whisper")}
 	waitFor(t, "carbon", func() (bool, any) { err := c.sendMark(); return err == nil, err })
 	return c
@@ -149,7 +150,8 @@ func TestGraphite(t *testing.T) {
 			c := startCarbon(t)
 			metricStore{
 				push: func(t *testing.T) result {
-					return nobody.emit(t, append([]string{"-a", "--format", "graphite", "--to", "tcp://" + carbonAddress}, style.args...)...)
+					args := []string{"-a", "--format", "graphite", "--to", "tcp://" + carbonAddress}
+					return nobody.emit(t, append(args, style.args...)...)
 				},
 				failure: 1,
 				stored:  c.settled,

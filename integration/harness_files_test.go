@@ -77,7 +77,8 @@ const generatedSizeBytes = 3000
 
 // writeMessage writes one line of a listing. One message in a thousand has fifty recipients.
 func writeMessage(w io.Writer, i int) {
-	const recipient = `{"address": "recipient%d@example.org", "delay_reason": "connect to mx.example.org[192.0.2.1]:25: Connection timed out"}`
+	const recipient = `{"address": "recipient%d@example.org", ` +
+		`"delay_reason": "connect to mx.example.org[192.0.2.1]:25: Connection timed out"}`
 	recipients := fmt.Sprintf(recipient, 0)
 	if i%1000 == 999 {
 		for r := range 49 {
@@ -85,8 +86,10 @@ func writeMessage(w io.Writer, i int) {
 		}
 	}
 	arrival := 1_700_000_000 + i
-	fmt.Fprintf(w, `{"queue_name": "%s", "queue_id": "%s", "arrival_time": %d, "message_size": %d, "forced_expire": false, "sender": "sender%d@example.com", "recipients": [%s]}`+"\n",
-		queueNames[i%len(queueNames)], queueID{seconds: int64(arrival), inode: uint64(i), long: true}, arrival, generatedSizeBytes, i, recipients)
+	queue, id := queueNames[i%len(queueNames)], queueID{seconds: int64(arrival), inode: uint64(i), long: true}
+	fmt.Fprintf(w, `{"queue_name": "%s", "queue_id": "%s", "arrival_time": %d, "message_size": %d, `,
+		queue, id, arrival, generatedSizeBytes)
+	fmt.Fprintf(w, `"forced_expire": false, "sender": "sender%d@example.com", "recipients": [%s]}`+"\n", i, recipients)
 }
 
 // readContrib is a file as it is delivered.

@@ -57,7 +57,8 @@ func (out *secondInstance) deferMail(n int) listing {
 	out.t.Helper()
 	m := mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 5000}
 	for range n {
-		out.must(command{stdin: m.content()}.run(out.t, "/usr/sbin/sendmail", "-C", out.dir, "-i", "-f", m.from, m.to[0]))
+		sendmail := []string{"/usr/sbin/sendmail", "-C", out.dir, "-i", "-f", m.from, m.to[0]}
+		out.must(command{stdin: m.content()}.run(out.t, sendmail[0], sendmail[1:]...))
 	}
 	var listed listing
 	waitFor(out.t, "the queue of postfix-out", func() (bool, any) {

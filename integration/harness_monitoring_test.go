@@ -123,7 +123,11 @@ func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
 }
 
 // relayCheck is the check of a small relay, an example for each monitoring system in contrib.
-var relayCheck = []string{"-v", "-w", "100", "-c", "500", "-w", "size=50M", "-c", "size=250M", "-w", "age=1h", "-c", "age=4h"}
+var relayCheck = []string{
+	"-v", "-w", "100", "-c", "500",
+	"-w", "size=50M", "-c", "size=250M",
+	"-w", "age=1h", "-c", "age=4h",
+}
 
 // A queueState is a state of the queue, and what relayCheck says to it.
 type queueState struct {
@@ -154,11 +158,26 @@ func forEachState(t *testing.T, p *postfixInstance, check func(t *testing.T, wan
 		reach func()
 		want  queueState
 	}{
-		{"one email", deferMail(1), queueState{state: "OK", words: "1 email, ", readable: true}},
-		{"more emails", deferMail(101), queueState{state: "WARNING", words: "101 emails (above 100)", readable: true}},
-		{"too many emails", deferMail(501), queueState{state: "CRITICAL", words: "501 emails (above 500)", readable: true}},
-		{"access denied", deny, queueState{state: "UNKNOWN", words: "authorized_mailq_users"}},
-		{"Postfix stopped", stop, queueState{state: "CRITICAL", words: "mail system is down"}},
+		{
+			"one email", deferMail(1),
+			queueState{state: "OK", words: "1 email, ", readable: true},
+		},
+		{
+			"more emails", deferMail(101),
+			queueState{state: "WARNING", words: "101 emails (above 100)", readable: true},
+		},
+		{
+			"too many emails", deferMail(501),
+			queueState{state: "CRITICAL", words: "501 emails (above 500)", readable: true},
+		},
+		{
+			"access denied", deny,
+			queueState{state: "UNKNOWN", words: "authorized_mailq_users"},
+		},
+		{
+			"Postfix stopped", stop,
+			queueState{state: "CRITICAL", words: "mail system is down"},
+		},
 	}
 	for _, step := range steps {
 		step.reach()

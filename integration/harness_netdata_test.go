@@ -161,7 +161,8 @@ func (n *netdata) verifyConnected(plugin string) {
 // get asks the API.
 func (n *netdata) get(path string, query url.Values, answer any) error {
 	// It knows an option without a value only without the =.
-	address := url.URL{Scheme: "http", Host: netdataAddress, Path: path, RawQuery: strings.TrimSuffix(query.Encode(), "=")}
+	options := strings.TrimSuffix(query.Encode(), "=")
+	address := url.URL{Scheme: "http", Host: netdataAddress, Path: path, RawQuery: options}
 	response, err := http.Get(address.String())
 	if err != nil {
 		return err
@@ -268,7 +269,8 @@ func (n *netdata) awaitQueue(name string, listed listing) {
 	n.awaitValue("postfix_"+name+".qsize", listed.sizeBytes()/1024)
 }
 
-// netdataHealth has Netdata judge with no other alerts, and tell nobody: it would by mail, which is what is counted here.
+// netdataHealth has Netdata judge with no other alerts and tell nobody: by default it sends mail, which is what
+// is counted here.
 const netdataHealth = `
 [health]
 	enabled = yes

@@ -20,15 +20,18 @@ import (
 // can be brought into every state that those need.
 
 func TestReasonOfTheServer(t *testing.T) {
+	const (
+		markup     = "450 a|b=c $d$ `e` <script>f</script> 'g' \"h\" \\i"
+		wellFormed = "450 umlaut \u00e4 next line \u0085 separator \u2028"
+	)
 	tests := map[string]struct{ reply, want string }{
 		"greylisted":         {"450 4.7.1 Greylisted", "450 4.7.1 Greylisted"},
 		"mailbox full":       {"452 4.2.2 mailbox full", "452 4.2.2 mailbox full"},
 		"several lines":      {"451-4.3.0 first\r\n451 4.3.0 second", "451-4.3.0 first 451 4.3.0 second"},
-		"markup":             {"450 a|b=c $d$ `e` <script>f</script> 'g' \"h\" \\i", "450 a|b=c $d$ `e` <script>f</script> 'g' \"h\" \\i"},
+		"markup":             {markup, markup},
 		"control characters": {"450 bell\a tab\t escape\x1b[31m", "450 bell? tab? escape?[31m"},
 		"Latin-1":            {"450 umlaut \xe4", "450 umlaut ?"},
-		// Postfix passes on what is well-formed UTF-8, printable or not.
-		"UTF-8": {"450 umlaut \u00e4 next line \u0085 separator \u2028", "450 umlaut \u00e4 next line \u0085 separator \u2028"},
+		"UTF-8":              {wellFormed, wellFormed}, // passed on, printable or not
 	}
 	server := newSMTPServer(t)
 	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport())
@@ -159,10 +162,22 @@ func TestAddresses(t *testing.T) {
 		wantSender string
 		wantTo     []string
 	}{
-		"null sender":     {mail{from: "", to: []string{"a@example.org"}}, "MAILER-DAEMON", []string{"a@example.org"}},
-		"quoted":          {mail{from: `"quoted sender"@example.com`, to: []string{`"a \" b"@example.org`}}, `"quoted sender"@example.com`, []string{`"a \" b"@example.org`}},
-		"UTF-8":           {mail{from: "\u00e4@example.com", to: []string{"\u00f6@example.org"}}, "\u00e4@example.com", []string{"\u00f6@example.org"}},
-		"many recipients": {mail{from: "a@example.com", to: manyRecipients(300)}, "a@example.com", manyRecipients(300)},
+		"null sender": {
+			mail{from: "", to: []string{"a@example.org"}},
+			"MAILER-DAEMON", []string{"a@example.org"},
+		},
+		"quoted": {
+			mail{from: `"quoted sender"@example.com`, to: []string{`"a \" b"@example.org`}},
+			`"quoted sender"@example.com`, []string{`"a \" b"@example.org`},
+		},
+		"UTF-8": {
+			mail{from: "\u00e4@example.com", to: []string{"\u00f6@example.org"}},
+			"\u00e4@example.com", []string{"\u00f6@example.org"},
+		},
+		"many recipients": {
+			mail{from: "a@example.com", to: manyRecipients(300)},
+			"a@example.com", manyRecipients(300),
+		},
 	}
 	ids := make(map[string]string)
 	for name, test := range tests {
@@ -277,7 +292,8 @@ func TestFillQueue(t *testing.T) {
 			// Postfix repairs what it finds wrong with its queue when it starts.
 			p.stop()
 			p.start()
-			if diff := cmp.Diff(slices.Sorted(slices.Values(before.ids())), slices.Sorted(slices.Values(p.list().ids()))); diff != "" {
+			sortedIDs := func(l listing) []string { return slices.Sorted(slices.Values(l.ids())) }
+			if diff := cmp.Diff(sortedIDs(before), sortedIDs(p.list())); diff != "" {
 				t.Errorf("the restart changed queue IDs (-before +after):\n%s", diff)
 			}
 		})

@@ -205,17 +205,18 @@ const hostileText = "a|b=1;2;3;4 $USER$ `c` <script>d</script> 'e' \"f\" \\g & \
 // TestHostileSurroundings has words that the programs repeat, for they say what is wrong.
 func TestHostileSurroundings(t *testing.T) {
 	t.Run("diagnostics of postqueue", func(t *testing.T) {
+		user := strings.ReplaceAll(hostileText, " ", "_")
 		for name, diagnostic := range map[string]string{
-			"unknown":          "postqueue: fatal: " + hostileText,
-			"mail system down": "postqueue: fatal: Queue report unavailable - mail system is down (" + hostileText + ")",
-			"access denied":    "postqueue: fatal: User " + strings.ReplaceAll(hostileText, " ", "_") + "(65534) is not allowed to view the mail queue",
-			"no main.cf":       "postqueue: fatal: open /" + hostileText + "/main.cf: No such file or directory",
-			"config directory": "postqueue: error: unauthorized configuration directory name: " + hostileText,
-			"broken stream":    "postqueue: fatal: malformed showq server response" + hostileText,
+			"unknown":          "fatal: " + hostileText,
+			"mail system down": "fatal: Queue report unavailable - mail system is down (" + hostileText + ")",
+			"access denied":    "fatal: User " + user + "(65534) is not allowed to view the mail queue",
+			"no main.cf":       "fatal: open /" + hostileText + "/main.cf: No such file or directory",
+			"config directory": "error: unauthorized configuration directory name: " + hostileText,
+			"broken stream":    "fatal: malformed showq server response" + hostileText,
 			"endless":          strings.Repeat(hostileText, 1000),
 		} {
 			t.Run(name, func(t *testing.T) {
-				replacePostqueue(t, fmt.Sprintf("cat %s >&2; exit 69", saveListing(t, diagnostic)))
+				replacePostqueue(t, fmt.Sprintf("cat %s >&2; exit 69", saveListing(t, "postqueue: "+diagnostic)))
 				state := "UNKNOWN"
 				if name == "mail system down" {
 					state = "CRITICAL"
@@ -225,7 +226,12 @@ func TestHostileSurroundings(t *testing.T) {
 		}
 	})
 	t.Run("input", func(t *testing.T) {
-		for _, content := range []string{hostileText, "{" + hostileText + "}\n", `{"queue_name": "` + hostileText + "\"}\n", twoLines + hostileText} {
+		for _, content := range []string{
+			hostileText,
+			"{" + hostileText + "}\n",
+			`{"queue_name": "` + hostileText + "\"}\n",
+			twoLines + hostileText,
+		} {
 			failure{as: nobody, args: []string{"--input", saveListing(t, content)}}.verify(t)
 		}
 	})
@@ -243,7 +249,9 @@ func TestHostileSurroundings(t *testing.T) {
 		}
 	})
 	t.Run("arguments", func(t *testing.T) {
-		for _, option := range []string{"-w", "-c", "-t", "-q", "-M", "-i", "-d", "--source", "--max-age", "--unknown", "-W", hostileText} {
+		for _, option := range []string{
+			"-w", "-c", "-t", "-q", "-M", "-i", "-d", "--source", "--max-age", "--unknown", "-W", hostileText,
+		} {
 			for _, args := range [][]string{{option, hostileText}, {option + "=" + hostileText}} {
 				if a := nobody.check(t, args...); !a.refused() {
 					t.Errorf("%q: want UNKNOWN and one line, got %s", args, a)

@@ -80,8 +80,12 @@ func TestIcingaArguments(t *testing.T) {
 			vars.postfix_queue_reason = [ "late", "refused" ]
 			vars.postfix_queue_older_than = 1h
 			vars.postfix_queue_by_reason = true`,
-			[]string{"--by-reason", "--older-than 3600", "--reason late", "--reason refused", "--recipient @example[.]com$", "--sender !^news@"},
-			" OK - no emails (sender not ^news@, recipient @example[.]com?, reason late or refused, at least 1h old) | ",
+			[]string{
+				"--by-reason", "--older-than 3600", "--reason late", "--reason refused",
+				"--recipient @example[.]com$", "--sender !^news@",
+			},
+			" OK - no emails (sender not ^news@, recipient @example[.]com?, " +
+				"reason late or refused, at least 1h old) | ",
 		},
 		"file": {
 			`vars.postfix_queue_input = "` + old + `"
@@ -194,7 +198,8 @@ func TestIcingaCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	definitions := make(map[string]string)
-	for _, m := range regexp.MustCompile(`(?s)"(--[a-z-]+)" = \{(.*?)\n\t\t\}`).FindAllStringSubmatch(string(content), -1) {
+	argument := regexp.MustCompile(`(?s)"(--[a-z-]+)" = \{(.*?)\n\t\t\}`)
+	for _, m := range argument.FindAllStringSubmatch(string(content), -1) {
 		definitions[m[1]] = m[2]
 	}
 	options := checkOptions(t)
@@ -209,7 +214,8 @@ func TestIcingaCommand(t *testing.T) {
 			t.Errorf("the CheckCommand has no argument %s", option)
 			continue
 		}
-		if variable := "$postfix_queue_" + strings.ReplaceAll(option[2:], "-", "_") + "$"; !strings.Contains(definition, variable) {
+		variable := "$postfix_queue_" + strings.ReplaceAll(option[2:], "-", "_") + "$"
+		if !strings.Contains(definition, variable) {
 			t.Errorf("%s is not set by %s", option, variable)
 		}
 		if !strings.Contains(definition, "description = ") {

@@ -57,7 +57,8 @@ include "%[1]s/icinga2/postfix_queue.conf"
 // the output.
 const (
 	icingaRecord   = "DATATYPE::SERVICEPERFDATA"
-	icingaTemplate = icingaRecord + `\t$host.name$!$service.name$\t$service.state$\t$service.perfdata$\t$service.output$`
+	icingaTemplate = icingaRecord + `\t$host.name$!$service.name$\t$service.state$` +
+		`\t$service.perfdata$\t$service.output$`
 )
 
 // needIcinga leaves the test out where Icinga is not installed.

@@ -64,7 +64,8 @@ bind-address = "127.0.0.1:8088"
 
 // query returns the points of an answer by series, as emittest.Series writes them.
 func (db *influxDB) query(text string) (map[string][]storedPoint, error) {
-	response, err := http.PostForm("http://"+influxAddress+"/query", url.Values{"db": {"postfix"}, "epoch": {"s"}, "q": {text}})
+	form := url.Values{"db": {"postfix"}, "epoch": {"s"}, "q": {text}}
+	response, err := http.PostForm("http://"+influxAddress+"/query", form)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +155,9 @@ func documentedPipe(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^ {4}\* \* \* \* \* nobody (/usr/bin/postfix_queue_emit -f influx)( \| curl .*)influxdb\.example\.com:8086(.*)$`).FindSubmatch(content)
+	job := regexp.MustCompile(`(?m)^ {4}\* \* \* \* \* nobody (/usr/bin/postfix_queue_emit -f influx)` +
+		`( \| curl .*)influxdb\.example\.com:8086(.*)$`)
+	line := job.FindSubmatch(content)
 	if line == nil {
 		t.Fatal("README.md has no line for cron that posts to InfluxDB")
 	}
@@ -165,7 +168,8 @@ func documentedPipe(t testing.TB) string {
 func TestInfluxDB(t *testing.T) {
 	pipe := documentedPipe(t)
 	ways := map[string]metricStore{
-		"HTTP": {push: func(t *testing.T) result { return runAs(t, "nobody", "sh", "-c", pipe) }}, // the exit code is that of curl
+		// The exit code is that of curl.
+		"HTTP": {push: func(t *testing.T) result { return runAs(t, "nobody", "sh", "-c", pipe) }},
 		"UDP": {push: func(t *testing.T) result {
 			return nobody.emit(t, "-a", "--format", "influx", "--to", "udp://"+influxUDP)
 		}, failure: 1},

@@ -21,25 +21,58 @@ func TestInput(t *testing.T) {
 		all := strings.SplitAfter(listing, "\n")
 		return strings.Join(all[:len(all)-1-n], "")
 	}
+	firstMessage := text[strings.Index(text, "\n")+1 : strings.Index(text, "\n\n")+2]
 	// The text listing ends with a reason, a recipient, a blank line and the summary.
 	tests := map[string]struct {
-		content string
-		failure
+		content      string
+		cause, check string
 	}{
-		"nothing":                             {"", failure{cause: `the input is empty`}},
-		"no listing":                          {"postqueue: fatal: Queue report unavailable\n", failure{cause: `the input is not what postqueue -j or postqueue -p prints`}},
-		"JSON cut inside a line":              {strings.TrimSuffix(lines, "}\n"), failure{cause: `the listing is cut off`, check: `at least 2 emails$`}},
-		"JSON cut inside its first line":      {lines[:50], failure{cause: `the listing is cut off`}},
-		"text cut before its summary":         {cut(text, 1), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
-		"text cut inside its summary":         {strings.TrimSuffix(text, "equests.\n"), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
-		"text cut inside a message":           {cut(text, 4), failure{cause: `the listing is cut off`, check: `at least 3 emails$`}},
-		"text cut after its header":           {strings.SplitAfter(text, "\n")[0], failure{cause: `the listing is cut off`}},
-		"text with a message that is missing": {strings.Replace(text, text[strings.Index(text, "\n")+1:strings.Index(text, "\n\n")+2], "", 1), failure{cause: `the listing has 2 messages of 0 KiB where its summary says 3`, check: `at least 2 emails$`}},
+		"nothing": {
+			content: "",
+			cause:   `the input is empty`,
+		},
+		"no listing": {
+			content: "postqueue: fatal: Queue report unavailable\n",
+			cause:   `the input is not what postqueue -j or postqueue -p prints`,
+		},
+		"JSON cut inside a line": {
+			content: strings.TrimSuffix(lines, "}\n"),
+			cause:   `the listing is cut off`,
+			check:   `at least 2 emails$`,
+		},
+		"JSON cut inside its first line": {
+			content: lines[:50],
+			cause:   `the listing is cut off`,
+		},
+		"text cut before its summary": {
+			content: cut(text, 1),
+			cause:   `the listing is cut off`,
+			check:   `at least 3 emails$`,
+		},
+		"text cut inside its summary": {
+			content: strings.TrimSuffix(text, "equests.\n"),
+			cause:   `the listing is cut off`,
+			check:   `at least 3 emails$`,
+		},
+		"text cut inside a message": {
+			content: cut(text, 4),
+			cause:   `the listing is cut off`,
+			check:   `at least 3 emails$`,
+		},
+		"text cut after its header": {
+			content: strings.SplitAfter(text, "\n")[0],
+			cause:   `the listing is cut off`,
+		},
+		"text with a message that is missing": {
+			content: strings.Replace(text, firstMessage, "", 1),
+			cause:   `the listing has 2 messages of 0 KiB where its summary says 3`,
+			check:   `at least 2 emails$`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			test.as, test.args = nobody, []string{"--input", saveListing(t, test.content)}
-			test.verify(t)
+			args := []string{"--input", saveListing(t, test.content)}
+			failure{as: nobody, args: args, cause: test.cause, check: test.check}.verify(t)
 		})
 	}
 
@@ -55,14 +88,20 @@ func TestInput(t *testing.T) {
 			if err := os.Chtimes(complete, written, written); err != nil {
 				t.Fatal(err)
 			}
-			failure{as: nobody, args: []string{"-i", complete}, cause: `was written (1h0m0s ago|59m[0-9]+s in the future|1h0m0s in the future)`}.verify(t)
+			failure{
+				as: nobody, args: []string{"-i", complete},
+				cause: `was written (1h0m0s ago|59m[0-9]+s in the future|1h0m0s in the future)`,
+			}.verify(t)
 			if a := nobody.check(t, "-i", complete, "--max-age", "0"); a.state != "OK" || a.perf["emails"] != 3 {
 				t.Errorf("of any age: want OK and 3 messages, got %s", a)
 			}
 		})
 	}
 	t.Run("missing", func(t *testing.T) {
-		failure{as: nobody, args: []string{"-i", "/nowhere/listing"}, cause: `/nowhere/listing: no such file or directory`}.verify(t)
+		failure{
+			as: nobody, args: []string{"-i", "/nowhere/listing"},
+			cause: `/nowhere/listing: no such file or directory`,
+		}.verify(t)
 	})
 	t.Run("not readable", func(t *testing.T) {
 		secret := saveListing(t, lines)

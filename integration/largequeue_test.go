@@ -27,17 +27,26 @@ func TestLargeQueue(t *testing.T) {
 }
 
 func testDeadline(t *testing.T) {
-	const atLeast = `^at least [1-9][0-9]* emails`
+	const (
+		atLeast  = `^at least [1-9][0-9]* emails`
+		above100 = atLeast + ` \(above 100\)`
+	)
 	tests := map[string]failure{
-		"without thresholds":             {check: atLeast + `, .*; raise --timeout, or .* --input`},
-		"critical range broken":          {args: []string{"-c", "100"}, state: "CRITICAL", check: atLeast + ` \(above 100\)`},
-		"warning range broken":           {args: []string{"-w", "100"}, state: "WARNING", check: atLeast + ` \(above 100\)`},
-		"both broken":                    {args: []string{"-w", "10", "-c", "100"}, state: "CRITICAL", check: atLeast + ` \(above 100\)`},
-		"warning broken, critical open":  {args: []string{"-w", "100", "-c", "1000000"}, check: atLeast + ` \(above 100\)`},
-		"no range broken":                {args: []string{"-w", "1000000"}, check: atLeast + `,`},
-		"critical range for another":     {args: []string{"-c", "size=100"}, state: "CRITICAL", check: `^at least .* \(above 100 KiB\)`},
-		"more mail could be good news":   {args: []string{"-c", "1000000:"}, check: atLeast + `,`},
-		"no more mail could be too much": {args: []string{"-c", "@100:"}, state: "CRITICAL", check: atLeast + ` \(100 or more\)`},
+		"without thresholds":            {check: atLeast + `, .*; raise --timeout, or .* --input`},
+		"critical range broken":         {args: []string{"-c", "100"}, state: "CRITICAL", check: above100},
+		"warning range broken":          {args: []string{"-w", "100"}, state: "WARNING", check: above100},
+		"both broken":                   {args: []string{"-w", "10", "-c", "100"}, state: "CRITICAL", check: above100},
+		"warning broken, critical open": {args: []string{"-w", "100", "-c", "1000000"}, check: above100},
+		"no range broken":               {args: []string{"-w", "1000000"}, check: atLeast + `,`},
+		"more mail could be good news":  {args: []string{"-c", "1000000:"}, check: atLeast + `,`},
+		"no more mail could be too much": {
+			args: []string{"-c", "@100:"}, state: "CRITICAL",
+			check: atLeast + ` \(100 or more\)`,
+		},
+		"critical range for another": {
+			args: []string{"-c", "size=100"}, state: "CRITICAL",
+			check: `^at least .* \(above 100 KiB\)`,
+		},
 	}
 	for name, f := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +108,8 @@ func TestDeadlineOnAHugeQueue(t *testing.T) {
 	before := liveProcesses(t)
 	r := runAs(t, "nobody", program(t, "check_postfix_queue"), "-t", "1", "-c", "1000", "--source", "postqueue")
 	t.Logf("answered after %v: %s", r.duration, r.stdout)
-	if r.exitCode != 2 || !strings.Contains(r.stdout, "POSTFIX_QUEUE CRITICAL - at least ") || strings.Contains(r.stdout, "|") {
+	if r.exitCode != 2 || strings.Contains(r.stdout, "|") ||
+		!strings.Contains(r.stdout, "POSTFIX_QUEUE CRITICAL - at least ") {
 		t.Error(r)
 	}
 	noNewProcesses(t, before)

@@ -72,7 +72,8 @@ func TestMemory(t *testing.T) {
 			}
 		})
 		t.Run(name+", a million messages through a pipe", func(t *testing.T) {
-			pipeline := fmt.Sprintf("cat %[1]s %[1]s | exec %s", long, strings.Join(append(tested.args, "-t", "100", "--input", "-"), " "))
+			reader := strings.Join(append(tested.args, "-t", "100", "--input", "-"), " ")
+			pipeline := fmt.Sprintf("cat %[1]s %[1]s | exec %[2]s", long, reader)
 			if got := peak(t, 1, 2*many, "sh", "-c", pipeline); got > maxPeakBytes {
 				t.Errorf("the peak is %d KiB", got>>10)
 			}
@@ -96,7 +97,12 @@ func TestMemoryOfHostileQueue(t *testing.T) {
 	}{
 		checkProgram: {
 			[]string{"-vv"},
-			[]string{" - 1000000 emails, ", "recipients by domain and age in minutes, at least\n", "emails  sender domain, at least\n", "1000000  mailbox or disk full: "},
+			[]string{
+				" - 1000000 emails, ",
+				"recipients by domain and age in minutes, at least\n",
+				"emails  sender domain, at least\n",
+				"1000000  mailbox or disk full: ",
+			},
 		},
 		emitterProgram: {
 			[]string{"-f", "json", "--by-reason", "--breakdown"},
@@ -135,17 +141,20 @@ func writeHostileListing(path string, n int) error {
 		return err
 	}
 	const maxDomain, maxReason = 253, 1900
-	local, label, words := strings.Repeat("l", 64), strings.Repeat("d", 63), strings.Repeat("w", maxReason)
+	local, words := strings.Repeat("l", 64), strings.Repeat("w", maxReason)
+	labels := strings.Repeat("."+strings.Repeat("d", 63), 4)
 	w := bufio.NewWriterSize(f, 64<<10)
 	var line []byte
 	for i := range n {
 		number := strconv.Itoa(i)
-		domain := (number + "." + label + "." + label + "." + label + "." + label)[:maxDomain-len(".example")] + ".example"
+		domain := (number + labels)[:maxDomain-len(".example")] + ".example"
 		line = append(line[:0], `{"queue_name": "deferred", "queue_id": "A`...)
-		line = append(append(line, number...), `", "arrival_time": 1700000000, "message_size": 3000, "forced_expire": false, "sender": "`...)
+		line = append(append(line, number...), `", "arrival_time": 1700000000, "message_size": 3000, `...)
+		line = append(line, `"forced_expire": false, "sender": "`...)
 		line = append(append(append(line, local...), "@s"...), domain[:maxDomain-1]...)
 		line = append(append(append(append(line, `", "recipients": [{"address": "`...), local...), '@'), domain...)
-		line = append(append(append(line, `", "delay_reason": "host mx.example[192.0.2.1] said: 452 4.2.2 `...), number...), ' ')
+		line = append(line, `", "delay_reason": "host mx.example[192.0.2.1] said: 452 4.2.2 `...)
+		line = append(append(line, number...), ' ')
 		line = append(append(line, words...), "\"}]}\n"...)
 		if _, err := w.Write(line); err != nil {
 			break // Flush says it again

@@ -16,6 +16,9 @@ const (
 	nagiosNRPE = "/etc/nagios-plugins/config/check_nrpe.cfg"
 )
 
+const nagiosTemplate = `$HOSTNAME$ $SERVICEDESC$\t$SERVICESTATE$\t$SERVICEPERFDATA$` +
+	`\t$SERVICEOUTPUT$\t$LONGSERVICEOUTPUT$`
+
 // nagiosConfig is all that Nagios reads beside the files of contrib and Debian's command for NRPE. %[1]s is a
 // directory of its own, %[2]s the file of objects. A unit of time is a second.
 const nagiosConfig = `
@@ -33,7 +36,7 @@ object_cache_file=%[1]s/objects.cache
 process_performance_data=1
 query_socket=%[1]s/nagios.qh
 service_perfdata_file=%[1]s/services
-service_perfdata_file_template=$HOSTNAME$ $SERVICEDESC$\t$SERVICESTATE$\t$SERVICEPERFDATA$\t$SERVICEOUTPUT$\t$LONGSERVICEOUTPUT$
+service_perfdata_file_template=` + nagiosTemplate + `
 state_retention_file=%[1]s/retention.dat
 status_file=%[1]s/status.dat
 temp_file=%[1]s/nagios.tmp

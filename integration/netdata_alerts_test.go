@@ -195,7 +195,8 @@ func TestNetdataStatsD(t *testing.T) {
 	n.awaitAlerts(map[string]string{stale: "CLEAR", "postfix_queue.qemails.postfix_queue_emails": "CLEAR"})
 	// Gauges as they were more than three minutes ago are those of a job that has stopped then.
 	snapshot := p.must(root.emit(t, "--format", "json")).stdout
-	earlier := regexp.MustCompile(`"taken": \d+`).ReplaceAllString(snapshot, fmt.Sprint(`"taken": `, time.Now().Add(-200*time.Second).Unix()))
+	then := fmt.Sprint(`"taken": `, time.Now().Add(-200*time.Second).Unix())
+	earlier := regexp.MustCompile(`"taken": \d+`).ReplaceAllString(snapshot, then)
 	if r := push("--input", saveListing(t, earlier)); r.exitCode != 0 {
 		t.Fatal(r)
 	}

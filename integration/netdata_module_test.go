@@ -58,7 +58,8 @@ type moduleCall struct {
 func runModule(t *testing.T, script string) moduleRun {
 	t.Helper()
 	calls := filepath.Join(ownedDir(t, "nobody"), "calls")
-	r := runAs(t, "nobody", "bash", "-c", moduleScript+script, "bash", contribDir(t)+"/netdata/"+filepath.Base(netdataModule), calls)
+	module := filepath.Join(contribDir(t), "netdata", filepath.Base(netdataModule))
+	r := runAs(t, "nobody", "bash", "-c", moduleScript+script, "bash", module, calls)
 	if r.exitCode != 0 || r.stderr != "" {
 		t.Fatal(r)
 	}

@@ -20,11 +20,13 @@ func knownCharts(name string) map[string]shownChart {
 	prefix := "postfix_" + name + "."
 	return map[string]shownChart{
 		prefix + "qemails": {
-			Title: "Postfix Queue Emails (" + prefix + "qemails)", Units: "emails", Type: "line", Family: "queue", Context: "postfix.qemails",
+			Title: "Postfix Queue Emails (" + prefix + "qemails)", Units: "emails", Type: "line",
+			Family: "queue", Context: "postfix.qemails",
 			Priority: 60000, UpdateEvery: 1, Dimensions: dimensions{"emails": {"emails"}},
 		},
 		prefix + "qsize": {
-			Title: "Postfix Queue Size (" + prefix + "qsize)", Units: "KiB", Type: "area", Family: "queue", Context: "postfix.qsize",
+			Title: "Postfix Queue Size (" + prefix + "qsize)", Units: "KiB", Type: "area",
+			Family: "queue", Context: "postfix.qsize",
 			Priority: 60001, UpdateEvery: 1, Dimensions: dimensions{"size": {"size"}},
 		},
 	}
@@ -114,7 +116,8 @@ func TestNetdata(t *testing.T) {
 			t.Errorf("want success and how it was read, got %s", r)
 		}
 		out.stop()
-		if r := runAs(t, netdataUser, emitterProgram, args...); r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, mailSystemDown) {
+		r := runAs(t, netdataUser, emitterProgram, args...)
+		if r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, mailSystemDown) {
 			t.Errorf("want to be told %q, got %s", mailSystemDown, r)
 		}
 	})
@@ -157,8 +160,8 @@ func testNetdataGap(t *testing.T, n *netdata, p *postfixInstance, out *secondIns
 
 var localReading = regexp.MustCompile(`(?m)^local: \d+ emails?, |` + mailSystemDown)
 
-// verifyReadMeanwhile fails the test unless the log shows a reading of the instance local for each failure of the other.
-// Points in its chart would not show it: where the machine is too busy for charts.d, Netdata has a gap for all.
+// verifyReadMeanwhile fails the test unless the log shows a reading of the instance local for each failure of the
+// other. Points in its chart would not show it: if the machine is too busy for charts.d, Netdata has a gap for all.
 func verifyReadMeanwhile(t *testing.T, log string) {
 	t.Helper()
 	missed := 0
@@ -167,7 +170,8 @@ func verifyReadMeanwhile(t *testing.T, log string) {
 			missed = 0
 			continue
 		}
-		// An update may begin at the very end of a second, in which local was read already. To Netdata one that is lost is no gap.
+		// An update may begin at the very end of a second, in which local was read already. One that is missing is
+		// not a gap to Netdata.
 		if missed++; missed > 2 {
 			t.Errorf("the other instance was not read between %d failures:\n%s", missed, log)
 		}
@@ -192,8 +196,9 @@ func TestNetdataDefaults(t *testing.T) {
 	if len(settings) < 10 {
 		t.Errorf("the configuration has few settings: %q", settings)
 	}
+	module := netdataCharts + "/postfix_queue.chart.sh"
 	for _, setting := range settings {
-		r := runAs(t, netdataUser, "bash", "-c", `. "$1" && declare -p "$2"`, "bash", netdataCharts+"/postfix_queue.chart.sh", setting[1])
+		r := runAs(t, netdataUser, "bash", "-c", `. "$1" && declare -p "$2"`, "bash", module, setting[1])
 		if isArray := strings.HasPrefix(r.stdout, "declare -A"); r.exitCode != 0 || isArray != (setting[2] != "") {
 			t.Errorf("%s is no setting of the module: %s", setting[0], r)
 		}

@@ -139,7 +139,8 @@ func TestNRPETimeout(t *testing.T) {
 	for name, want := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := reportOf(running[name].wait())
-			if got.state != want.state || !strings.HasPrefix(got.text, fmt.Sprintf("POSTFIX_QUEUE %s - %s", want.state, want.words)) {
+			prefix := fmt.Sprintf("POSTFIX_QUEUE %s - %s", want.state, want.words)
+			if got.state != want.state || !strings.HasPrefix(got.text, prefix) {
 				t.Errorf("want %s, %s; got %s", want.state, want.words, got)
 			}
 			if got.perfdata != "" {

@@ -16,7 +16,10 @@ func TestPostqueueMissing(t *testing.T) {
 		t.Run("for "+user.user, func(t *testing.T) {
 			startWithMail(t, 1)
 			hidePostqueue(t)
-			failure{as: user, args: viaPostqueue, cause: `postqueue not found in /usr/sbin, .*; install Postfix`}.verify(t)
+			failure{
+				as: user, args: viaPostqueue,
+				cause: `postqueue not found in /usr/sbin, .*; install Postfix`,
+			}.verify(t)
 		})
 	}
 	t.Run("not executable", func(t *testing.T) {
@@ -61,9 +64,14 @@ exec %s "$@"
 }
 
 // twoLines are two messages as postqueue -j lists them.
-const twoLines = `{"queue_name": "deferred", "queue_id": "63E3C1A2B3", "arrival_time": 1700000000, "message_size": 3000, "forced_expire": false, "sender": "a@example.com", "recipients": [{"address": "b@example.org"}]}
-{"queue_name": "deferred", "queue_id": "63E3C1A2B4", "arrival_time": 1700000000, "message_size": 3000, "forced_expire": false, "sender": "a@example.com", "recipients": [{"address": "b@example.org"}]}
-`
+const twoLines = `{"queue_name": "deferred", "queue_id": "63E3C1A2B3"` + restOfLine +
+	`{"queue_name": "deferred", "queue_id": "63E3C1A2B4"` + restOfLine
+
+const restOfLine = `, "arrival_time": 1700000000, "message_size": 3000, "forced_expire": false, ` +
+	`"sender": "a@example.com", "recipients": [{"address": "b@example.org"}]}` + "\n"
+
+// partOfLine is a command of a script that prints the beginning of a line.
+const partOfLine = `printf '{"queue_name": "def'; `
 
 func TestPostqueueHangs(t *testing.T) {
 	const (
@@ -71,23 +79,41 @@ func TestPostqueueHangs(t *testing.T) {
 		twoEmails = `^at least 2 emails.*listing stopped after [0-9.]+ s`
 		aboveOne  = `^at least 2 emails \(above 1\).*listing stopped after [0-9.]+ s`
 	)
+	const (
+		hang      = "exec sleep infinity"
+		grandHang = "sleep infinity & "
+		deaf      = "trap '' TERM INT HUP; while :; do sleep 1; done"
+		complain  = "while :; do echo postqueue: warning: still waiting >&2; done"
+	)
 	list := "cat " + saveListing(t, twoLines) + "; "
 	tests := map[string]struct {
 		script string
 		failure
 	}{
-		"silently":                          {"exec sleep infinity", failure{check: noEmails}},
-		"with a grandchild":                 {"sleep infinity & exec sleep infinity", failure{check: noEmails}},
-		"by its grandchild alone":           {"sleep infinity & exit 0", failure{check: noEmails}},
-		"by its grandchild after a listing": {list + "sleep infinity & exit 0", failure{check: twoEmails}},
-		"deaf to signals":                   {"trap '' TERM INT HUP; while :; do sleep 1; done", failure{check: noEmails}},
-		"while it complains":                {"while :; do echo postqueue: warning: still waiting >&2; done", failure{check: noEmails}},
-		"at a line's end":                   {list + "exec sleep infinity", failure{check: twoEmails}},
-		"inside a line":                     {list + "printf '{\"queue_name\": \"def'; exec sleep infinity", failure{check: twoEmails}},
-		"beyond a critical range":           {list + "exec sleep infinity", failure{args: []string{"-c", "1"}, state: "CRITICAL", check: aboveOne}},
-		"beyond a warning range":            {list + "exec sleep infinity", failure{args: []string{"-w", "1"}, state: "WARNING", check: aboveOne}},
-		"with a critical range still open":  {list + "exec sleep infinity", failure{args: []string{"-w", "1", "-c", "5"}, check: aboveOne}},
-		"short of a range that wants more":  {list + "exec sleep infinity", failure{args: []string{"-c", "5:"}, check: twoEmails}},
+		"silently":                          {hang, failure{check: noEmails}},
+		"with a grandchild":                 {grandHang + hang, failure{check: noEmails}},
+		"by its grandchild alone":           {grandHang + "exit 0", failure{check: noEmails}},
+		"by its grandchild after a listing": {list + grandHang + "exit 0", failure{check: twoEmails}},
+		"deaf to signals":                   {deaf, failure{check: noEmails}},
+		"while it complains":                {complain, failure{check: noEmails}},
+		"at a line's end":                   {list + hang, failure{check: twoEmails}},
+		"inside a line":                     {list + partOfLine + hang, failure{check: twoEmails}},
+		"beyond a critical range": {
+			list + hang,
+			failure{args: []string{"-c", "1"}, state: "CRITICAL", check: aboveOne},
+		},
+		"beyond a warning range": {
+			list + hang,
+			failure{args: []string{"-w", "1"}, state: "WARNING", check: aboveOne},
+		},
+		"with a critical range still open": {
+			list + hang,
+			failure{args: []string{"-w", "1", "-c", "5"}, check: aboveOne},
+		},
+		"short of a range that wants more": {
+			list + hang,
+			failure{args: []string{"-c", "5:"}, check: twoEmails},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -124,31 +150,36 @@ func TestPostqueueEscapes(t *testing.T) {
 }
 
 func TestPostqueueDies(t *testing.T) {
-	const broken = "\necho 'postqueue: fatal: malformed showq server response' >&2; exit 69\n"
-	list := "cat " + saveListing(t, twoLines)
-	tests := map[string]struct {
-		script string
-		failure
-	}{
-		"before the first line":                 {broken, failure{cause: `the showq service broke off the listing`}},
-		"at a line's end":                       {list + broken, failure{cause: `the showq service broke off the listing`, check: `at least 2 emails$`}},
-		"inside a line":                         {list + "; printf '{\"queue_name\": \"def'" + broken, failure{cause: `the showq service broke off the listing`, check: `at least 2 emails$`}},
-		"inside the first line":                 {"printf '{\"queue_name\": \"def'" + broken, failure{cause: `the showq service broke off the listing`}},
-		"inside a line, as if in order":         {list + "; printf '{\"queue_name\": \"def'; exit 0", failure{cause: `the listing is cut off`, check: `at least 2 emails$`}},
-		"killed at a line's end":                {list + "; kill -KILL $$", failure{cause: `signal: killed`, check: `at least 2 emails$`}},
-		"killed inside a line":                  {list + "; printf '{\"queue_name\": \"def'; kill -KILL $$", failure{cause: `signal: killed`, check: `at least 2 emails$`}},
-		"of what nobody has ever heard of":      {"echo 'postqueue: fatal: no paper' >&2; exit 75", failure{cause: `exit status 75: postqueue: fatal: no paper`}},
-		"without a word":                        {"exit 1", failure{cause: `exit status 1`}},
-		"after something that is no listing":    {"echo hello", failure{cause: `no line of the listing can be understood`}},
-		"not even started, for its interpreter": {"#!/nowhere/sh", failure{cause: `/usr/sbin/postqueue`}},
+	const (
+		die       = "echo 'postqueue: fatal: malformed showq server response' >&2; exit 69"
+		brokenOff = `the showq service broke off the listing`
+		killed    = `signal: killed`
+		twoEmails = `at least 2 emails$`
+	)
+	list := "cat " + saveListing(t, twoLines) + "; "
+	tests := map[string]struct{ script, cause, check string }{
+		"before the first line":                 {die, brokenOff, ""},
+		"at a line's end":                       {list + die, brokenOff, twoEmails},
+		"inside a line":                         {list + partOfLine + die, brokenOff, twoEmails},
+		"inside the first line":                 {partOfLine + die, brokenOff, ""},
+		"inside a line, as if in order":         {list + partOfLine + "exit 0", `the listing is cut off`, twoEmails},
+		"killed at a line's end":                {list + "kill -KILL $$", killed, twoEmails},
+		"killed inside a line":                  {list + partOfLine + "kill -KILL $$", killed, twoEmails},
+		"without a word":                        {"exit 1", `exit status 1`, ""},
+		"after something else than a listing":   {"echo hello", `no line of the listing can be understood`, ""},
+		"not even started, for its interpreter": {"#!/nowhere/sh", `/usr/sbin/postqueue`, ""},
+		"for an unknown reason": {
+			"echo 'postqueue: fatal: no paper' >&2; exit 75",
+			`exit status 75: postqueue: fatal: no paper`, "",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			replacePostqueue(t, test.script)
-			test.as = nobody
-			test.verify(t)
-			// What was listed until then breaks the range, but who knows what is true of it.
-			test.verifyCheck(t, nobody.check(t, "-c", "1"))
+			f := failure{as: nobody, cause: test.cause, check: test.check}
+			f.verify(t)
+			// What was listed until then breaks the range, but may be as wrong as the end.
+			f.verifyCheck(t, nobody.check(t, "-c", "1"))
 		})
 	}
 }

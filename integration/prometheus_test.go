@@ -53,9 +53,11 @@ func TestPrometheusRules(t *testing.T) {
 		}
 	}
 	tests := readContrib(t, prometheusRulesTest)
-	for _, alert := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(readContrib(t, prometheusRules), -1) {
+	alerts := regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(readContrib(t, prometheusRules), -1)
+	for _, alert := range alerts {
 		fires, silent := 0, 0
-		for _, exp := range regexp.MustCompile(`alertname: `+alert[1]+`\n +exp_alerts:(.*)\n`).FindAllStringSubmatch(tests, -1) {
+		expected := regexp.MustCompile(`alertname: ` + alert[1] + `\n +exp_alerts:(.*)\n`)
+		for _, exp := range expected.FindAllStringSubmatch(tests, -1) {
 			if exp[1] == "" {
 				fires++
 			} else {
@@ -63,7 +65,8 @@ func TestPrometheusRules(t *testing.T) {
 			}
 		}
 		if fires == 0 || silent < 2 {
-			t.Errorf("%s is not expected to fire, to wait and to clear: %d times to fire, %d times not to", alert[1], fires, silent)
+			t.Errorf("%s is expected to fire %d times and not to fire %d times; want cases of firing, waiting and clearing",
+				alert[1], fires, silent)
 		}
 	}
 }
@@ -95,7 +98,8 @@ func unitCommand(t testing.TB, unit string) func(more ...string) result {
 // cronCommand is the command of the job that contrib has for cron, to be switched on by the administrator.
 func cronCommand(t testing.TB, user, word string) string {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^#\* \* \* \* \* `+user+` (.*`+word+`.*)$`).FindAllStringSubmatch(readContrib(t, cronTable), -1)
+	job := regexp.MustCompile(`(?m)^#\* \* \* \* \* ` + user + ` (.*` + word + `.*)$`)
+	m := job.FindAllStringSubmatch(readContrib(t, cronTable), -1)
 	if len(m) != 1 {
 		t.Fatalf("%s does not have one job of %s with %q: %q", cronTable, user, word, m)
 	}
@@ -208,7 +212,8 @@ var (
 	prometheusBound  = regexp.MustCompile(`\ble="(.*?)"`)
 )
 
-// samples are the values of a document by their series. A bound of a histogram is a number, and written by some as 1e+06.
+// samples are the values of a document by their series. The bound of a histogram is a number, which some programs
+// write as 1e+06.
 func samples(t testing.TB, document string) map[string]float64 {
 	t.Helper()
 	values := make(map[string]float64)
@@ -249,7 +254,8 @@ func verifyTextfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := string(content)
-	if r := (command{user: "nobody", stdin: document}).run(t, promtoolProgram, "check", "metrics"); r.exitCode != 0 || r.stdout+r.stderr != "" {
+	r := command{user: "nobody", stdin: document}.run(t, promtoolProgram, "check", "metrics")
+	if r.exitCode != 0 || r.stdout+r.stderr != "" {
 		t.Errorf("promtool check metrics: %s\n%s", r, document)
 	}
 	text, err := exposed(nodeExporterAddress)
@@ -281,7 +287,8 @@ func TestPrometheus(t *testing.T) {
 	write := func(exitCode int, stderr string, more ...string) {
 		t.Helper()
 		r := unit(append([]string{"--all-instances"}, more...)...)
-		if r.exitCode != exitCode || r.stdout != "" || !strings.Contains(r.stderr, stderr) || stderr == "" && r.stderr != "" {
+		if r.exitCode != exitCode || r.stdout != "" ||
+			!strings.Contains(r.stderr, stderr) || stderr == "" && r.stderr != "" {
 			t.Fatalf("want exit code %d and %q, got %s", exitCode, stderr, r)
 		}
 	}
@@ -293,7 +300,8 @@ func TestPrometheus(t *testing.T) {
 		"local":       strconv.FormatInt(p.list().sizeBytes(), 10),
 		"postfix-out": strconv.FormatInt(out.deferMail(0).sizeBytes(), 10),
 	})
-	server.awaitQuery(`sum by (instance_name) (postfix_queue_message_size_bytes_bucket{le="4096"})`, map[string]string{"local": "7", "postfix-out": "0"})
+	server.awaitQuery(`sum by (instance_name) (postfix_queue_message_size_bytes_bucket{le="4096"})`,
+		map[string]string{"local": "7", "postfix-out": "0"})
 	verifyTextfile(t)
 	server.awaitAlerts(map[string]string{})
 
@@ -303,11 +311,14 @@ func TestPrometheus(t *testing.T) {
 	write(1, "postfix-out: "+mailSystemDown)
 	server.awaitQuery("postfix_queue_up", map[string]string{"local": "1", "postfix-out": "0"})
 	server.awaitQuery(deferred, map[string]string{"local": "67"})
-	const late = `postfix_queue_message_age_seconds_count - ignoring(le) postfix_queue_message_age_seconds_bucket{le="3600"}`
+	const late = `postfix_queue_message_age_seconds_count - ` +
+		`ignoring(le) postfix_queue_message_age_seconds_bucket{le="3600"}`
 	server.awaitQuery("sum by (instance_name) ("+late+")", map[string]string{"local": "1"})
 	verifyTextfile(t)
 	server.awaitAlerts(map[string]string{
-		"PostfixQueueDown postfix-out": "pending", "PostfixQueueDeferred local": "pending", "PostfixQueueAge local": "pending",
+		"PostfixQueueDown postfix-out": "pending",
+		"PostfixQueueDeferred local":   "pending",
+		"PostfixQueueAge local":        "pending",
 	})
 
 	out.start()

@@ -14,7 +14,8 @@ import (
 // TestWhatIsStuckAndWhy makes Postfix defer mail for every kind of reason that it can be given on one
 // machine, and reads why from each source.
 func TestWhatIsStuckAndWhy(t *testing.T) {
-	greylisting, full, limiting, plain, silent := newSMTPServer(t), newSMTPServer(t), newSMTPServer(t), newSMTPServer(t), newSMTPServer(t)
+	greylisting, full, limiting := newSMTPServer(t), newSMTPServer(t), newSMTPServer(t)
+	plain, silent := newSMTPServer(t), newSMTPServer(t)
 	greylisting.answer("greylisted.example", "450 4.2.0 Recipient address rejected: Greylisted")
 	full.answer("full.example", "452 4.2.2 Mailbox full")
 	limiting.greet("421 4.7.0 Too many connections, come back later")
@@ -32,7 +33,8 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 	for domain, transport := range next {
 		table = append(table, domain+"="+transport)
 	}
-	p := startPostfix(t, "defer_transports=", "smtp_helo_timeout=1s", "transport_maps=inline:{"+strings.Join(table, ", ")+"}",
+	p := startPostfix(t, "defer_transports=", "smtp_helo_timeout=1s",
+		"transport_maps=inline:{"+strings.Join(table, ", ")+"}",
 		"smtp_tls_policy_maps=inline:{secure.example=encrypt, ["+strings.TrimPrefix(plain.transport(), "smtp:[")+"=encrypt}")
 	counts := map[string]int{
 		"refused.example": 80, "greylisted.example": 70, "full.example": 60, "limited.example": 50,
@@ -41,7 +43,8 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 	total := 0
 	for domain, n := range counts {
 		for i := range n {
-			p.send(mail{from: fmt.Sprintf("sender@%d.senders.example", i%2), to: []string{fmt.Sprintf("a%d@%s", i, domain)}})
+			from, to := fmt.Sprintf("sender@%d.senders.example", i%2), fmt.Sprintf("a%d@%s", i, domain)
+			p.send(mail{from: from, to: []string{to}})
 			total++
 		}
 	}
@@ -72,7 +75,8 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 		withAges = append(withAges, fmt.Sprintf("%s %3d  0  0  0  0   0   0   0    0     0\n", row, n))
 	}
 	dir := publicTempDir(t)
-	json, text, snapshot := filepath.Join(dir, "listing.json"), filepath.Join(dir, "listing.txt"), filepath.Join(dir, "snapshot.json")
+	json, text := filepath.Join(dir, "listing.json"), filepath.Join(dir, "listing.txt")
+	snapshot := filepath.Join(dir, "snapshot.json")
 	for path, option := range map[string]string{json: "-j", text: "-p"} {
 		if err := os.WriteFile(path, []byte(p.must(p.postqueue(option)).stdout), 0o644); err != nil {
 			t.Fatal(err)
@@ -80,7 +84,8 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 	}
 	p.must(runAs(t, "root", program(t, "postfix_queue_emit"), "-f", "json", "--breakdown", "--to", snapshot))
 	for _, args := range [][]string{
-		{"--source", "spool"}, {"--source", "showq"}, {"--source", "postqueue"}, {"-i", json}, {"-i", text}, {"-i", snapshot},
+		{"--source", "spool"}, {"--source", "showq"}, {"--source", "postqueue"},
+		{"-i", json}, {"-i", text}, {"-i", snapshot},
 	} {
 		t.Run(strings.TrimPrefix(filepath.Base(args[1]), "--"), func(t *testing.T) {
 			got := runAs(t, "root", program(t, "check_postfix_queue"), append(args, "-vv")...)
@@ -95,8 +100,11 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 			}
 		})
 	}
-	got := runAs(t, "nobody", program(t, "check_postfix_queue"), "--recipient", "@refused.example$", "--sender", "!@1[.]senders", "-c", "39", "-c", "deferred_connection_refused=100")
-	if !strings.Contains(got.stdout, "CRITICAL - 40 emails (above 39)") || !strings.Contains(got.stdout, "deferred_connection_refused=40;") {
+	got := runAs(t, "nobody", program(t, "check_postfix_queue"),
+		"--recipient", "@refused.example$", "--sender", "!@1[.]senders",
+		"-c", "39", "-c", "deferred_connection_refused=100")
+	if !strings.Contains(got.stdout, "CRITICAL - 40 emails (above 39)") ||
+		!strings.Contains(got.stdout, "deferred_connection_refused=40;") {
 		t.Errorf("filtered: %v", got)
 	}
 }

@@ -58,7 +58,8 @@ func startSSHD(t testing.TB, watched watchedSSH) {
 	authorized := readContrib(t, remoteKeys)
 	documented := strings.Replace(authorized, " KEY\n", " "+key("documented")+"\n", 1)
 	// The parent of the command's shell is the connection. Whatever it has not sent when it is killed is lost.
-	breakOff := fmt.Sprintf(`| head -c %d; until [ \"$(stat -c %%s %s 2>&1)\" = %[1]d ]; do sleep 0.01; done; kill -9 $PPID`,
+	breakOff := fmt.Sprintf(`| head -c %[1]d; `+
+		`until [ \"$(stat -c %%s %[2]s 2>&1)\" = %[1]d ]; do sleep 0.01; done; kill -9 $PPID`,
 		cutBytes, watched.received)
 	cut := strings.NewReplacer(
 		"--timeout 5", "--timeout 5 "+breakOff,
@@ -67,7 +68,8 @@ func startSSHD(t testing.TB, watched watchedSSH) {
 
 	open := "restrict " + key("open") + "\n"
 
-	bind(t, writeConfig(t, "passwd", readContrib(t, "/etc/passwd")+remoteUser+":x:64999:64999::/:/bin/sh\n"), "/etc/passwd")
+	accounts := readContrib(t, "/etc/passwd") + remoteUser + ":x:64999:64999::/:/bin/sh\n"
+	bind(t, writeConfig(t, "passwd", accounts), "/etc/passwd")
 	run := publicTempDir(t)
 	if err := os.Mkdir(run+"/sshd", 0o755); err != nil {
 		t.Fatal(err)
@@ -96,8 +98,8 @@ func startSSHD(t testing.TB, watched watchedSSH) {
 		if name == "open" || name == "cut" {
 			identity = filepath.Join(dir, name)
 		}
-		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n\tUser %s\n\tIdentityFile %s\n\tIdentitiesOnly yes\n",
-			name, port, remoteUser, identity)
+		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n\tUser %s\n", name, port, remoteUser)
+		fmt.Fprintf(&config, "\tIdentityFile %s\n\tIdentitiesOnly yes\n", identity)
 	}
 	fmt.Fprintf(&config, "Host *\n\tGlobalKnownHostsFile %s\n",
 		writeConfig(t, "known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", port, public)))
@@ -145,7 +147,8 @@ func TestRemote(t *testing.T) {
 	expect := func(t *testing.T, host, wantState, wantText, wantStderr string) {
 		t.Helper()
 		got := judge(host)
-		if got.state != wantState || !strings.HasPrefix(got.text, "POSTFIX_QUEUE "+wantState+" - "+wantText) || got.perfdata != "" {
+		prefix := "POSTFIX_QUEUE " + wantState + " - " + wantText
+		if got.state != wantState || !strings.HasPrefix(got.text, prefix) || got.perfdata != "" {
 			t.Errorf("want %s, %s and no performance data; got %s", wantState, wantText, got)
 		}
 		if r := pass(host); r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, wantStderr) {
@@ -165,7 +168,8 @@ func TestRemote(t *testing.T) {
 		if r := pass("mx1"); r.exitCode != 0 || r.stdout+r.stderr != "" {
 			t.Error(r)
 		}
-		gauges := parseGauges(t, strings.ReplaceAll(strings.Join(receiver.received(), ""), "postfix_queue.mx1.", "postfix_queue."))
+		received := strings.Join(receiver.received(), "")
+		gauges := parseGauges(t, strings.ReplaceAll(received, "postfix_queue.mx1.", "postfix_queue."))
 		if want := p.list().metrics(queueNames); !containsAll(gauges, want) {
 			t.Errorf("gauges are %v, want %v", gauges, want)
 		}
@@ -181,13 +185,15 @@ func TestRemote(t *testing.T) {
 		if r.exitCode != 0 || !strings.HasPrefix(r.stdout, "{\n \"format\": \"postfix-queue-snapshot\"") {
 			t.Errorf("want the snapshot, got %s", r)
 		}
-		r = runAs(t, monitoringUser, "ssh", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes", "-R", "2223:127.0.0.1:25", "mx1.example.org")
+		r = runAs(t, monitoringUser, "ssh", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes",
+			"-R", "2223:127.0.0.1:25", "mx1.example.org")
 		if r.exitCode == 0 {
 			t.Errorf("a port was forwarded: %s", r)
 		}
 	})
 	t.Run("ssh fails", func(t *testing.T) {
-		expect(t, "gone", "UNKNOWN", "the input is empty, as it is when the command that makes it failed", "the input is empty")
+		expect(t, "gone", "UNKNOWN", "the input is empty, as it is when the command that makes it failed",
+			"the input is empty")
 	})
 	t.Run("the connection breaks", func(t *testing.T) {
 		expect(t, "cut", "UNKNOWN", "standard input: the snapshot is damaged, cut off or of another version", "cut off")

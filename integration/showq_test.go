@@ -70,7 +70,8 @@ func TestShowqThatMisbehaves(t *testing.T) {
 			r := runAs(t, "root", program(t, "check_postfix_queue"), "--source", "showq", "-t", "1", "-c", "1000")
 			listener.Close()
 			<-done
-			if r.exitCode != tt.exitCode || !strings.Contains(r.stdout, tt.text) || strings.Contains(r.stdout, "|") || strings.Count(r.stdout, "\n") != 1 || r.stderr != "" {
+			if r.exitCode != tt.exitCode || r.stderr != "" || strings.Count(r.stdout, "\n") != 1 ||
+				!strings.Contains(r.stdout, tt.text) || strings.Contains(r.stdout, "|") {
 				t.Error(r)
 			}
 		})

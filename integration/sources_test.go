@@ -38,7 +38,8 @@ func TestSourcesAgree(t *testing.T) {
 				for _, source := range sources {
 					got := snapshotOf(t, user, "--source", source)
 					if diff := cmp.Diff(want, got); diff != "" {
-						t.Errorf("%s as %s (-postqueue +%s):\n%s\n%s", source, user, source, diff, p.postqueue("-p").stdout)
+						t.Errorf("%s as %s (-postqueue +%[1]s):\n%[3]s\n%[4]s",
+							source, user, diff, p.postqueue("-p").stdout)
 					}
 				}
 			}
@@ -140,10 +141,14 @@ func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
 	}
 	deferred(mail{from: "sender@example.com", to: []string{"one@later.example"}})
 	deferred(mail{from: "", to: []string{"postmaster@later.example"}, sizeBytes: 30_000})
-	deferred(mail{from: `"quoted sender"@example.com`, to: []string{`"odd (one)"@later.example`, `"two"@later.example`}})
-	deferred(mail{from: "list@example.com", to: numbered("member", "later.example", 60)})                         // beyond duplicate_filter_limit
-	deferred(mail{from: "list@example.com", to: append(numbered("half", "done.example", 3), "x@later.example")})  // delivered in part
-	deferred(mail{from: "list@example.com", to: numbered(strings.Repeat("long-name-", 5), "later.example", 200)}) // beyond the first 4 KiB
+	quoted := []string{`"odd (one)"@later.example`, `"two"@later.example`}
+	deferred(mail{from: `"quoted sender"@example.com`, to: quoted})
+	beyondFilterLimit := numbered("member", "later.example", 60)
+	deferred(mail{from: "list@example.com", to: beyondFilterLimit})
+	deliveredInPart := append(numbered("half", "done.example", 3), "x@later.example")
+	deferred(mail{from: "list@example.com", to: deliveredInPart})
+	beyondFirst4KiB := numbered(strings.Repeat("long-name-", 5), "later.example", 200)
+	deferred(mail{from: "list@example.com", to: beyondFirst4KiB})
 	held := deferred(mail{from: "sender@example.com", to: []string{"held@later.example"}})
 	expired := deferred(mail{from: "sender@example.com", to: []string{"expired@later.example"}})
 	requeued := deferred(mail{from: "sender@example.com", to: []string{"requeued@later.example", "also@later.example"}})
@@ -151,12 +156,15 @@ func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
 	// again, without its reason.
 	atRest := func(others int) {
 		t.Helper()
-		p.waitQueue(func(l listing) bool { return len(l.in("deferred")) == len(ids)+others && len(l) == len(ids)+others })
+		p.waitQueue(func(l listing) bool {
+			return len(l.in("deferred")) == len(ids)+others && len(l) == len(ids)+others
+		})
 	}
 	atRest(0)
 	p.set("smtpd_milters=" + change.address())
 	p.reload()
-	deferred(mail{from: "original@example.com", to: []string{"kept@later.example", "deleted@later.example"}, sizeBytes: 9000})
+	kept := []string{"kept@later.example", "deleted@later.example"}
+	deferred(mail{from: "original@example.com", to: kept, sizeBytes: 9000})
 	atRest(0)
 	p.set("smtpd_milters=", "enable_long_queue_ids=yes")
 	p.reload()
@@ -221,7 +229,8 @@ func plantInMaildrop(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(maildrop, "00000AAAA09"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mknod(filepath.Join(maildrop, "00000AAAA0A"), unix.S_IFCHR|0o700, int(unix.Mkdev(1, 5))); err != nil {
+	zero := int(unix.Mkdev(1, 5))
+	if err := unix.Mknod(filepath.Join(maildrop, "00000AAAA0A"), unix.S_IFCHR|0o700, zero); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -304,7 +313,8 @@ func TestCorruptFilesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := runAs(t, "root", program(t, "check_postfix_queue"), "-c", "corrupt=0")
-	if r.exitCode != 2 || !strings.Contains(r.stdout, "1 corrupt (above 0)") || !strings.Contains(r.stdout, " corrupt=1;;0;0 ") {
+	if r.exitCode != 2 || !strings.Contains(r.stdout, "1 corrupt (above 0)") ||
+		!strings.Contains(r.stdout, " corrupt=1;;0;0 ") {
 		t.Error(r)
 	}
 	r = runAs(t, "nobody", program(t, "check_postfix_queue"), "-c", "corrupt=0")

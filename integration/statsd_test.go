@@ -62,7 +62,8 @@ type gaugeServer struct {
 func startStatsD(t testing.TB) gaugeServer {
 	t.Helper()
 	dir := publicTempDir(t)
-	fetch(t, nil, "npm", "install", "--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts", "--prefix", dir, statsdPackage)
+	fetch(t, nil, "npm", "install", "--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts",
+		"--prefix", dir, statsdPackage)
 	node, err := exec.LookPath("node")
 	if err != nil {
 		leaveOut(t, err.Error())
@@ -116,7 +117,8 @@ func startStatsDExporter(t testing.TB) gaugeServer {
 	// The tests may be those of another architecture.
 	fetch(t, []string{"GOBIN=" + dir, "GOOS=", "GOARCH=", "CGO_ENABLED=0"}, "go", "install", statsdExporterPackage)
 	startDaemon(t, command{user: "nobody"}, filepath.Join(dir, "statsd_exporter"),
-		"--statsd.listen-udp="+statsdExporterAddress, "--statsd.listen-tcp="+statsdExporterAddress, "--web.listen-address="+statsdExporterWeb)
+		"--statsd.listen-udp="+statsdExporterAddress, "--statsd.listen-tcp="+statsdExporterAddress,
+		"--web.listen-address="+statsdExporterWeb)
 	sample := regexp.MustCompile(`(?m)^(\w+(?:{.*})?) (\S+)$`)
 	return gaugeServer{t, statsdExporterAddress, func() (map[string]int64, int64, error) {
 		response, err := http.Get("http://" + statsdExporterWeb + "/metrics")
@@ -300,7 +302,8 @@ func TestStatsDTags(t *testing.T) {
 
 func testTaggedGauges(t *testing.T, s gaugeServer, queues map[string]listing, style, pattern string, mark int) {
 	ran := during(func() {
-		r := nobody.emit(t, "-a", "--format", "statsd", "--tags", style, "--tag", "site="+style, "--to", "udp://"+s.address)
+		r := nobody.emit(t, "-a", "--format", "statsd", "--tags", style, "--tag", "site="+style,
+			"--to", "udp://"+s.address)
 		if r.exitCode != 0 || r.stdout != "" || r.stderr != "" {
 			t.Fatalf("want success without a word, got %s", r)
 		}
@@ -312,7 +315,7 @@ func testTaggedGauges(t *testing.T, s gaugeServer, queues map[string]listing, st
 	}
 	for instance, queue := range queues {
 		if !strings.Contains(pattern, "=") {
-			instance = strings.ReplaceAll(instance, "-", "_") // as everything that Prometheus has no place for in a name
+			instance = strings.ReplaceAll(instance, "-", "_") // a name in Prometheus has no hyphen
 		}
 		gauges := make(map[string]int64)
 		for _, metric := range append(metricNames(), "last_success") {
@@ -321,7 +324,8 @@ func testTaggedGauges(t *testing.T, s gaugeServer, queues map[string]listing, st
 			}
 		}
 		if at := gauges["last_success"]; at < ran.from.Unix() || at > ran.to.Unix() {
-			t.Errorf("%s: last_success is %d, want %d to %d; there are %v", instance, at, ran.from.Unix(), ran.to.Unix(), all)
+			t.Errorf("%s: last_success is %d, want %d to %d; all gauges are %v",
+				instance, at, ran.from.Unix(), ran.to.Unix(), all)
 		}
 		delete(gauges, "last_success")
 		checkMetrics(t, gauges, ran, queue, queueNames)
@@ -374,8 +378,8 @@ func TestStatsDIsKilled(t *testing.T) {
 				err := refused(test.network, test.address)
 				return errors.Is(err, unix.ECONNREFUSED), err
 			})
-			if r := push(); r.exitCode != 1 || r.stdout != "" ||
-				!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot send to "+target) || !strings.Contains(r.stderr, "connection refused") {
+			if r := push(); r.exitCode != 1 || r.stdout != "" || !strings.Contains(r.stderr, "connection refused") ||
+				!strings.HasPrefix(r.stderr, "postfix_queue_emit: cannot send to "+target) {
 				t.Errorf("want to be told that nobody listens, got %s", r)
 			}
 			delivers()

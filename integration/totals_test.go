@@ -27,7 +27,8 @@ func startMixedQueue(t *testing.T) (*postfixInstance, listing) {
 	to := func(recipients ...string) mail { return mail{from: "sender@example.com", to: recipients} }
 	held, heldAndExpired := p.send(to("a@grey.example")), p.send(to("b@full.example"))
 	time.Sleep(2 * time.Second) // the age of the oldest message is not that of the oldest on hold
-	expired, large := p.send(to("c@grey.example")), p.send(mail{from: "d@example.com", to: []string{"d@grey.example"}, sizeBytes: 100_700})
+	expired := p.send(to("c@grey.example"))
+	large := p.send(mail{from: "d@example.com", to: []string{"d@grey.example"}, sizeBytes: 100_700})
 	p.waitDeferred(held, heldAndExpired, expired, large)
 	p.hold(held, heldAndExpired)
 	p.forceExpire(expired, heldAndExpired)
@@ -41,7 +42,9 @@ func startMixedQueue(t *testing.T) (*postfixInstance, listing) {
 	manyID := p.send(to(many...))
 	p.waitDeferred(
 		p.send(mail{from: "", to: []string{"e@grey.example"}}),
-		p.send(mail{from: `"quoted sender"@example.com`, to: []string{`"quoted (recipient)"@full.example`}, sizeBytes: 1900}),
+		p.send(mail{
+			from: `"quoted sender"@example.com`, to: []string{`"quoted (recipient)"@full.example`}, sizeBytes: 1900,
+		}),
 		p.send(to("f@grey.example", "g@full.example", "h@grey.example")),
 	)
 	// The second entry of a recipient has no reason, so that waitDeferred would wait for ever.
@@ -190,12 +193,30 @@ func testSomeQueues(t *testing.T, listed listing) {
 		args   []string
 		queues []string
 	}{
-		"one":                  {[]string{"-q", "deferred"}, []string{"deferred"}},
-		"held mail alone":      {[]string{"-q", "hold"}, []string{"hold"}},
-		"several":              {[]string{"-q", "active,maildrop", "--queue=incoming"}, []string{"active", "incoming", "maildrop"}},
-		"all but one":          {[]string{"-q", "!hold"}, []string{"active", "deferred", "incoming", "maildrop"}},
-		"all but several":      {[]string{"--queue", "!hold,active"}, []string{"deferred", "incoming", "maildrop"}},
-		"some less one of all": {[]string{"-q", "deferred,hold", "-q", "!hold"}, []string{"deferred"}},
+		"one": {
+			args:   []string{"-q", "deferred"},
+			queues: []string{"deferred"},
+		},
+		"held mail alone": {
+			args:   []string{"-q", "hold"},
+			queues: []string{"hold"},
+		},
+		"several": {
+			args:   []string{"-q", "active,maildrop", "--queue=incoming"},
+			queues: []string{"active", "incoming", "maildrop"},
+		},
+		"all but one": {
+			args:   []string{"-q", "!hold"},
+			queues: []string{"active", "deferred", "incoming", "maildrop"},
+		},
+		"all but several": {
+			args:   []string{"--queue", "!hold,active"},
+			queues: []string{"deferred", "incoming", "maildrop"},
+		},
+		"some less one of all": {
+			args:   []string{"-q", "deferred,hold", "-q", "!hold"},
+			queues: []string{"deferred"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +241,8 @@ func testSomeQueues(t *testing.T, listed listing) {
 
 func testUDP(t *testing.T, listed listing) {
 	receiver := newUDPReceiver(t)
-	environment := command{user: "nobody", env: []string{"STATSD_HOST=127.0.0.1", fmt.Sprint("STATSD_PORT=", receiver.port)}}
+	settings := []string{"STATSD_HOST=127.0.0.1", fmt.Sprint("STATSD_PORT=", receiver.port)}
+	environment := command{user: "nobody", env: settings}
 	for name, test := range map[string]struct {
 		as command
 		to string
@@ -239,7 +261,8 @@ func testUDP(t *testing.T, listed listing) {
 	}
 	t.Run("dry run", func(t *testing.T) {
 		r := nobody.emit(t, "-f", "statsd", "--to", receiver.target(), "--dry-run")
-		if got := receiver.received(); r.exitCode != 0 || !strings.Contains(r.stdout, receiver.target()) || len(got) != 0 {
+		got := receiver.received()
+		if r.exitCode != 0 || !strings.Contains(r.stdout, receiver.target()) || len(got) != 0 {
 			t.Errorf("want words about %s and no datagrams, got %q and %s", receiver.target(), got, r)
 		}
 	})

@@ -87,7 +87,8 @@ func TestZabbix(t *testing.T) {
 
 	zabbixRefuses(t, "no_such_metric", "--metrics no_such_metric: there is no such metric")
 	zabbixRefuses(t, "", "the value of --metrics is empty")
-	zabbixRefuses(t, "deferred*", "ZBX_NOTSUPPORTED\x00Special characters") // the agent passes plain words alone to a command
+	// The agent passes only plain words to a command.
+	zabbixRefuses(t, "deferred*", "ZBX_NOTSUPPORTED\x00Special characters")
 	p.stop()
 	for _, metric := range []string{"deferred", "size", "age"} {
 		zabbixRefuses(t, metric, mailSystemDown)
