@@ -76,7 +76,8 @@ func contenders(b *testing.B) []contender {
 	list := []contender{
 		programContender("postqueue -p", postqueueProgram, "-p"),
 		programContender("postqueue -j", postqueueProgram, "-j"),
-		programContender("find | wc -l", "sh", "-c", "cd "+spoolDir+" && find active deferred hold incoming -type f | wc -l"),
+		programContender("find | wc -l",
+			"sh", "-c", "cd "+spoolDir+" && find active deferred hold incoming -type f | wc -l"),
 		{name: "open, fstat, pread, close", run: minimalLoop},
 		programContender("check --source spool", check, "--source", "spool", "-t", "1000"),
 		programContender("check --source showq", check, "--source", "showq", "-t", "1000"),

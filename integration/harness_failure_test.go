@@ -4,6 +4,7 @@ package integration
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
@@ -98,10 +99,9 @@ func (f failure) verifyRemedy(t *testing.T, p *postfixInstance, a answer) {
 	}
 }
 
-// verifyStopped runs both programs with a timeout that is too short to read the queue to its end. Where
-// some messages are to be read before, the timeout is made long enough for the first of them: how long
-// that is depends on the machine.
-func (f failure) verifyStopped(t *testing.T, someMessages bool) {
+// verifyStopped runs both programs with a timeout that is too short to read the queue to its end. It makes the
+// timeout of the check long enough for a number of messages; how long that is depends on the machine.
+func (f failure) verifyStopped(t *testing.T, messages int64) {
 	t.Helper()
 	before := liveProcesses(t)
 	for timeout := 300 * time.Millisecond; ; timeout *= 2 {
@@ -110,7 +110,7 @@ func (f failure) verifyStopped(t *testing.T, someMessages bool) {
 		if a.duration > timeout+answerMargin {
 			t.Errorf("after a timeout of %v the answer took %v", timeout, a.duration)
 		}
-		if !someMessages || !strings.Contains(a.text, "no answer from postqueue") || timeout > patience {
+		if readBefore(t, a) >= messages || timeout > patience {
 			f.verifyCheck(t, a)
 			break
 		}
@@ -125,6 +125,22 @@ func (f failure) verifyStopped(t *testing.T, someMessages bool) {
 		failure{cause: `the queue could not be read within 300ms; raise --timeout`}.verifyEmitter(t, r)
 	}
 	receiver.verifySilence()
+}
+
+var atLeastPattern = regexp.MustCompile(`^at least (\d+) emails?`)
+
+// readBefore returns the number of messages that were read before the timeout, as the check says. Without a
+// timeout there is no limit.
+func readBefore(t *testing.T, a answer) int64 {
+	t.Helper()
+	switch atLeast := atLeastPattern.FindStringSubmatch(a.text); {
+	case atLeast != nil:
+		return int64(number(t, atLeast[1]))
+	case strings.Contains(a.text, "no answer from postqueue"):
+		return 0
+	default:
+		return math.MaxInt64
+	}
 }
 
 // answerMargin is what even a busy machine needs at most to answer after the timeout.

@@ -121,6 +121,24 @@ func readProcess(pid int) (p process, alive bool, err error) {
 	return p, state != "Z" && state != "X", nil
 }
 
+// writtenBytes returns how much a process has written so far, 0 if it has ended.
+func writtenBytes(t testing.TB, pid int) int64 {
+	t.Helper()
+	counters, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(counters), "\nwchar: ")
+	if !found {
+		t.Fatalf("/proc/%d/io: %q", pid, counters)
+	}
+	digits, _, _ := strings.Cut(after, "\n")
+	return int64(number(t, digits))
+}
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {

@@ -52,7 +52,8 @@ func TestInstances(t *testing.T) {
 			}
 			emit := runAs(t, user, program(t, "postfix_queue_emit"), "-f", "statsd", "-a", "-m", "emails")
 			if emit.exitCode != 1 || !strings.Contains(emit.stdout, "postfix_queue.local.emails:1|g\n") ||
-				strings.Contains(emit.stdout, "postfix-out") || !strings.Contains(emit.stderr, "postfix_queue_emit: postfix-out: mail system is down") {
+				strings.Contains(emit.stdout, "postfix-out") ||
+				!strings.Contains(emit.stderr, "postfix_queue_emit: postfix-out: mail system is down") {
 				t.Error(emit)
 			}
 		}

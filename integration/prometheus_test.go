@@ -65,7 +65,7 @@ func TestPrometheusRules(t *testing.T) {
 			}
 		}
 		if fires == 0 || silent < 2 {
-			t.Errorf("%s is expected to fire %d times and not to fire %d times; want cases of firing, waiting and clearing",
+			t.Errorf("%s has %d cases of firing and %d of silence; want one, and two: waiting and clearing",
 				alert[1], fires, silent)
 		}
 	}

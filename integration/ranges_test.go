@@ -88,12 +88,28 @@ func TestRangesTogether(t *testing.T) {
 		args []string
 		want map[int]string // state by length of the queue
 	}{
-		"nested":           {[]string{"-w", "5", "-c", "10"}, map[int]string{5: "OK", 9: "WARNING", 10: "WARNING", 11: "CRITICAL"}},
-		"nested, reversed": {[]string{"-w", "10", "-c", "5"}, map[int]string{5: "OK", 9: "CRITICAL", 11: "CRITICAL"}},
-		"both sides":       {[]string{"-w", "5:20", "-c", "4:1000"}, map[int]string{0: "CRITICAL", 4: "WARNING", 5: "OK", 20: "OK", 21: "WARNING", 1000: "WARNING"}},
-		"of two metrics": {[]string{"-w", "5", "-c", "size=" + fmt.Sprint(20*generatedSizeBytes/1024)},
-			map[int]string{5: "OK", 9: "WARNING", 20: "CRITICAL", 21: "CRITICAL"}},
-		"of another metric": {[]string{"-c", "deferred=@1"}, map[int]string{0: "CRITICAL", 4: "CRITICAL", 5: "CRITICAL", 10: "OK"}},
+		"nested": {
+			args: []string{"-w", "5", "-c", "10"},
+			want: map[int]string{5: "OK", 9: "WARNING", 10: "WARNING", 11: "CRITICAL"},
+		},
+		"nested, reversed": {
+			args: []string{"-w", "10", "-c", "5"},
+			want: map[int]string{5: "OK", 9: "CRITICAL", 11: "CRITICAL"},
+		},
+		"both sides": {
+			args: []string{"-w", "5:20", "-c", "4:1000"},
+			want: map[int]string{
+				0: "CRITICAL", 4: "WARNING", 5: "OK", 20: "OK", 21: "WARNING", 1000: "WARNING",
+			},
+		},
+		"of two metrics": {
+			args: []string{"-w", "5", "-c", "size=" + fmt.Sprint(20*generatedSizeBytes/1024)},
+			want: map[int]string{5: "OK", 9: "WARNING", 20: "CRITICAL", 21: "CRITICAL"},
+		},
+		"of another metric": {
+			args: []string{"-c", "deferred=@1"},
+			want: map[int]string{0: "CRITICAL", 4: "CRITICAL", 5: "CRITICAL", 10: "OK"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +132,8 @@ func (a answer) refused() bool {
 func TestNoRanges(t *testing.T) {
 	listing := generateListing(t, 5)
 	for _, text := range []string{
-		"", " ", ":", "@", "@:", "~", "20:10", "10:~", "1-10", "10:20:30", "1e3", "0x10", "10%", "1 0", "inf", "nan", "abc",
+		"", " ", ":", "@", "@:", "~", "20:10", "10:~", "1-10", "10:20:30",
+		"1e3", "0x10", "10%", "1 0", "inf", "nan", "abc",
 		"1" + strings.Repeat("0", 400), "10,5", "@@5", "-1", "emails=", "=5", "nothing=5", "size=5X", "age=5y",
 	} {
 		for _, option := range []string{"--warning=", "--critical="} {

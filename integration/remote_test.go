@@ -98,8 +98,8 @@ func startSSHD(t testing.TB, watched watchedSSH) {
 		if name == "open" || name == "cut" {
 			identity = filepath.Join(dir, name)
 		}
-		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n\tUser %s\n", name, port, remoteUser)
-		fmt.Fprintf(&config, "\tIdentityFile %s\n\tIdentitiesOnly yes\n", identity)
+		fmt.Fprintf(&config, "Host %s.example.org\n\tHostName 127.0.0.1\n\tPort %d\n", name, port)
+		fmt.Fprintf(&config, "\tUser %s\n\tIdentityFile %s\n\tIdentitiesOnly yes\n", remoteUser, identity)
 	}
 	fmt.Fprintf(&config, "Host *\n\tGlobalKnownHostsFile %s\n",
 		writeConfig(t, "known_hosts", fmt.Sprintf("[127.0.0.1]:%d %s\n", port, public)))

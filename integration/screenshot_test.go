@@ -35,12 +35,13 @@ func TestScreenshot(t *testing.T) {
 	// The path of a socket that the browser makes there must be short.
 	const home = "/mnt"
 	bind(t, ownedDir(t, "nobody"), home)
-	// A time that is past: the charts stand still. The time of the page is a virtual one, which goes on only when all that
-	// was asked for has come.
+	// A time that is past: the charts stand still. The page has a virtual clock, which runs only while it is not
+	// waiting for an answer.
 	dashboard := fmt.Sprintf("http://%s/#menu_postfix_local;pan_and_zoom=true;after=%d;before=%d;theme=white",
 		netdataAddress, from.UnixMilli(), time.Now().UnixMilli())
-	p.must(command{user: "nobody", env: []string{"HOME=" + home, "TMPDIR=" + home}}.run(t, chromium, "--headless", "--no-sandbox",
-		"--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1200,1530", "--virtual-time-budget=10000",
+	browser := command{user: "nobody", env: []string{"HOME=" + home, "TMPDIR=" + home}}
+	p.must(browser.run(t, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--hide-scrollbars", "--window-size=1200,1530", "--virtual-time-budget=10000",
 		"--screenshot="+home+"/picture.png", dashboard))
 	content, err := os.ReadFile(home + "/picture.png")
 	if err != nil {
@@ -57,8 +58,8 @@ func deferOne(p *postfixInstance) {
 	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 30_000}))
 }
 
-// growAndShrink is a day of a small relay in a minute: a newsletter comes, some of it is put on hold, the rest goes, and
-// other mail comes. It calls seen after each change.
+// growAndShrink is a day of a small relay in a minute: a newsletter comes, some of it is put on hold, the rest goes,
+// and other mail comes. It calls seen after each change.
 func growAndShrink(p *postfixInstance, seen func()) {
 	p.t.Helper()
 	for _, more := range []int{2, 1, 3, 2, 30, 44, 31, 18, 9, 5, 2, 1} {
