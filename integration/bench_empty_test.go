@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// bareRunner is the least that a program in this language can do to have an answer from postqueue.
+// bareRunner is the least that a Go program can do to get an answer from postqueue.
 const bareRunner = `package main
 
 import (

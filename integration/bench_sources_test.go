@@ -29,9 +29,9 @@ type contender struct {
 // a child of the master.
 type cost struct{ wall, cpu time.Duration }
 
-// BenchmarkSources prints a table: every source and what others use, on a queue of N messages (50000)
-// of 3 KB, all in turn, with a warm cache and, where the kernel lets go of it, with a cold one. The queue
-// is in a directory of BENCH_DIR (/var/tmp), for there is no cold cache on a tmpfs.
+// BenchmarkSources prints a table: every source and what others use, on a queue of N messages (50000) of 3 KB,
+// all in turn, with a warm cache and, if the kernel drops it, with a cold one. The queue is in a directory of
+// BENCH_DIR (/var/tmp), because the cache of a tmpfs is never cold.
 func BenchmarkSources(b *testing.B) {
 	emails := 50_000
 	if n := os.Getenv("N"); n != "" {
@@ -42,7 +42,7 @@ func BenchmarkSources(b *testing.B) {
 		dir = "/var/tmp"
 	}
 	list := contenders(b)
-	b.Setenv("TMPDIR", dir) // where Postfix is set up
+	b.Setenv("TMPDIR", dir) // for the files of Postfix
 	p := startPostfix(b)
 	empty := compare(b, list, 15, nil)
 	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
@@ -159,7 +159,7 @@ func minimalLoop(b *testing.B) cost {
 	return cost{wall: time.Since(start)}
 }
 
-// compare runs the contenders in turn, so that whatever else the machine does falls on all of them.
+// compare runs the contenders in turn, so that all of them suffer from what else the machine does.
 func compare(b *testing.B, contenders []contender, rounds int, before func() error) map[string][]cost {
 	b.Helper()
 	costs := map[string][]cost{}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// pairsPerIteration is how often both commands run in one iteration of the benchmark: what other
-// processes of the machine do to a single pair says nothing.
+// pairsPerIteration is how often both commands run in one iteration of the benchmark. A single pair says
+// nothing: other processes disturb it.
 const pairsPerIteration = 15
 
 // BenchmarkCheck compares the check with what it stands on: it reports how many times as long as
@@ -21,7 +21,7 @@ func BenchmarkCheck(b *testing.B) {
 	benchmarkAgainstPostqueue(b, checkProgram, "--source", "postqueue", "-t", "1000")
 }
 
-// BenchmarkEmit compares the emitter likewise.
+// BenchmarkEmit does the same for the emitter.
 func BenchmarkEmit(b *testing.B) {
 	benchmarkAgainstPostqueue(b, emitterProgram, "--source", "postqueue", "-t", "1000")
 }

@@ -17,8 +17,8 @@ const (
 	cronTable   = "../contrib/cron/postfix-queue-monitor"
 )
 
-// startCron starts a cron that has these files in /etc/cron.d, by their names, and nothing else to do. It
-// returns a function that returns what cron has mailed so far.
+// startCron starts a cron that runs the jobs of these files, by their names in /etc/cron.d, and no others. The
+// function it returns tells what cron has mailed so far.
 func startCron(t testing.TB, tables map[string]string) (mailed func() string) {
 	t.Helper()
 	dir := publicTempDir(t)
@@ -74,8 +74,8 @@ func newStatsDReceiver(t testing.TB) *udpReceiver {
 	return &udpReceiver{t, fd, port}
 }
 
-// TestCron has the real cron run the jobs of contrib, and the first of them also for an instance that is down.
-// It takes up to a minute: that is how often cron looks.
+// TestCron runs the jobs of contrib in the real cron, and the first of them also for an instance that is down.
+// It takes up to a minute, because cron looks once a minute.
 func TestCron(t *testing.T) {
 	needFiles(t, "cron", cronProgram, "/etc/cron.d", "/etc/crontab", "/var/spool/cron/crontabs")
 	content, err := os.ReadFile(cronTable)
@@ -89,7 +89,7 @@ func TestCron(t *testing.T) {
 	installEmitter(t)
 	gauges, silence := newStatsDReceiver(t), newUDPReceiver(t)
 
-	// changed is the table with each of some texts, of which it has one, changed to another.
+	// changed returns the table with some texts replaced, each of which must be in it once.
 	changed := func(texts ...string) string {
 		t.Helper()
 		for i := 0; i < len(texts); i += 2 {
@@ -133,7 +133,7 @@ func TestCron(t *testing.T) {
 			}
 		}
 		if got := strings.Count(all, "Subject: "); got != 1 {
-			t.Errorf("there are %d mails, want the one about the instance that is down:\n%s", got, all)
+			t.Errorf("got %d mails, want one, about the instance that is down:\n%s", got, all)
 		}
 		silence.verifySilence()
 	})

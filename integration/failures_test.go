@@ -67,7 +67,7 @@ func TestAccessDenied(t *testing.T) {
 	}
 	tests := map[string]struct {
 		user, authorized string
-		noCommand        bool // words may do: what mends it is not easily said as a command for the shell
+		noCommand        bool // words are enough if the remedy is not easily written as a command
 	}{
 		"to everybody":                 {user: "nobody", authorized: ""},
 		"to all but root":              {user: "nobody", authorized: "root"},
@@ -132,7 +132,7 @@ func verifyKept(t *testing.T, p *postfixInstance, parameter, before string) {
 func TestSetgidLost(t *testing.T) {
 	const lost = `/usr/sbin/postqueue has lost its setgid bit; as root: `
 	tests := map[string]struct {
-		gid   int // of the group that postqueue has, postdrop where -1
+		gid   int // of the group that postqueue has; -1: postdrop
 		mode  os.FileMode
 		check string
 	}{

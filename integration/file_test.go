@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fill writes a file until its file system is full, and makes it so much shorter.
+// fill writes a file until its file system is full, then frees freeBytes of it.
 func fill(t testing.TB, path string, freeBytes int64) {
 	t.Helper()
 	file, err := os.Create(path)
@@ -53,7 +53,7 @@ func fileNames(t testing.TB, dir string) []string {
 	return names
 }
 
-// TestFullDisk has no room for a new document, or for a part of it only.
+// TestFullDisk writes to a disk that has room for no new document, or only for a part of one.
 func TestFullDisk(t *testing.T) {
 	few, many := generateListing(t, 10), generateListing(t, 2000)
 	pageBytes := os.Getpagesize()
@@ -92,14 +92,14 @@ func TestFullDisk(t *testing.T) {
 					t.Errorf("the old document is not what it was (-before +after):\n%s", diff)
 				}
 				if names := fileNames(t, dir); !slices.Equal(names, []string{"document", "filler"}) {
-					t.Errorf("there are %q", names)
+					t.Errorf("the directory has %q", names)
 				}
 
 				if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
 					t.Fatal(err)
 				}
 				if r, after := write(many); r.exitCode != 0 || after == before {
-					t.Errorf("want a new document when there is room again, got %s\n%s", r, after)
+					t.Errorf("want a new document on a disk with room, got %s\n%s", r, after)
 				}
 			})
 		}
@@ -138,16 +138,16 @@ func TestFileIsAlwaysWhole(t *testing.T) {
 				return writes >= 50 && slices.Min(seen) >= 50, seen
 			})
 			seen, _ := reader.state()
-			t.Logf("%d writes; each document was read so often: %v", writes, seen)
+			t.Logf("%d writes; readings of each document: %v", writes, seen)
 			if names := fileNames(t, filepath.Dir(target)); !slices.Equal(names, []string{"document"}) {
-				t.Errorf("there are %q", names)
+				t.Errorf("the directory has %q", names)
 			}
 		})
 	}
 }
 
-// TestPrivateFileHasTheDirectorysGroup writes a snapshot with addresses in it where one group is to read it, as
-// docs/snapshot.md has it.
+// TestPrivateFileHasTheDirectorysGroup writes a snapshot with addresses that only one group may read, as
+// docs/snapshot.md shows it.
 func TestPrivateFileHasTheDirectorysGroup(t *testing.T) {
 	const reader, stranger = "64990", "64991"
 	listing := generateListing(t, 10)
@@ -183,7 +183,7 @@ func TestPrivateFileHasTheDirectorysGroup(t *testing.T) {
 	}
 }
 
-// queueSnapshot is a snapshot of a queue with so many messages.
+// queueSnapshot writes a snapshot of a queue with that number of messages.
 func queueSnapshot(t testing.TB, messages int) (path string) {
 	t.Helper()
 	path = filepath.Join(publicTempDir(t), "snapshot.json")
@@ -200,7 +200,7 @@ type fileReader struct {
 	err  error
 }
 
-// startReader starts a reader of a file that has one of the documents at any time. It ends with the test.
+// startReader starts a reader of a file, which must be one of the documents at any time. It ends with the test.
 func startReader(t testing.TB, path string, documents []string) *fileReader {
 	r := &fileReader{seen: make([]int, len(documents))}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -232,7 +232,7 @@ func (r *fileReader) note(document, lengthBytes int, err error) {
 	}
 }
 
-// state is how often each document was read, and what else was, if anything.
+// state returns how often each document was read, and an error if something else was read.
 func (r *fileReader) state() (seen []int, err error) {
 	r.lock.Lock()
 	defer r.lock.Unlock()

@@ -57,7 +57,7 @@ type originalFile struct {
 	made    map[string]bool // directories that exist
 }
 
-// openOriginal finds the file of a message in a queue, at whatever depth it lies.
+// openOriginal finds the file of a message in a queue, at any depth of hash directories.
 func openOriginal(queue, id string) (*originalFile, error) {
 	o := &originalFile{top: filepath.Join(spoolDir, queue), made: make(map[string]bool)}
 	err := filepath.WalkDir(o.top, func(path string, entry fs.DirEntry, err error) error {
@@ -83,7 +83,7 @@ func openOriginal(queue, id string) (*originalFile, error) {
 	return o, err
 }
 
-// path is where a file belongs whose ID has that hash.
+// path returns the path of a file whose ID has that hash.
 func (o *originalFile) path(hash, name string) string {
 	path := o.top
 	for _, c := range hash[:o.depth] {
@@ -130,7 +130,7 @@ func (o *originalFile) copyTo(path string, modified time.Time) error {
 	)
 }
 
-// makeDir makes a hash directory as Postfix does: its own alone.
+// makeDir makes a hash directory as Postfix does, for itself alone.
 func (o *originalFile) makeDir(dir string) error {
 	if dir == o.top || o.made[dir] {
 		return nil

@@ -22,7 +22,7 @@ const (
 // A carbon is a running carbon-cache, the receiver and store of Graphite, with an empty store.
 type carbon struct {
 	t     testing.TB
-	store string // where the whisper files are
+	store string // the directory of the whisper files
 	marks int
 }
 
@@ -92,7 +92,7 @@ func (c *carbon) stored() map[string][]storedPoint {
 	return stored
 }
 
-// sendMark sends a metric of the test's own: the number of marks so far.
+// sendMark sends a metric that only this test uses: the number of marks so far.
 func (c *carbon) sendMark() error {
 	conn, err := net.Dial("tcp", carbonAddress)
 	if err != nil {
@@ -104,9 +104,9 @@ func (c *carbon) sendMark() error {
 	return err
 }
 
-// settled returns what is in the store when all that was sent so far is. Carbon makes a list of what it has
-// received, writes that in any order, and makes the next list: when a mark that was sent during one list has been
-// written, the list is done.
+// settled returns the content of the store once everything sent so far is in it. Carbon makes a list of what it
+// has received, writes it in any order, and makes the next list. When a mark that was sent during one list has
+// been written, that list is done.
 func (c *carbon) settled() map[string][]storedPoint {
 	c.t.Helper()
 	var stored map[string][]storedPoint
@@ -129,14 +129,14 @@ func dottedFile(instance, metric string) string {
 	return "postfix_queue/" + instance + "/" + metric + ".wsp"
 }
 
-// taggedFile is the file of a metric whose instance is a tag: it is found by the hash of all of it.
+// taggedFile is the file of a metric whose instance is a tag: its name is the hash of the series.
 func taggedFile(instance, metric string) string {
 	series := fmt.Sprintf("postfix_queue.%s;instance_name=%s;site=berlin", metric, instance)
 	hash := fmt.Sprintf("%x", sha256.Sum256([]byte(series)))
 	return "_tagged/" + hash[:3] + "/" + hash[3:6] + "/" + hash + ".wsp"
 }
 
-// TestGraphite has a real carbon store the numbers of two instances, one of which goes down.
+// TestGraphite stores the numbers of two instances in a real carbon. One of them goes down.
 func TestGraphite(t *testing.T) {
 	styles := map[string]struct {
 		args []string

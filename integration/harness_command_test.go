@@ -21,11 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what must come. It is a limit for failures, not a measure.
+// patience is how long a test waits for what must come. It is a limit for failures, not a measurement.
 const patience = 2 * time.Minute
 
-// waitFor asks until the answer is true. The test fails when patience is over, with what was last
-// seen.
+// waitFor asks until the answer is true. When patience is over, the test fails and shows what was seen last.
 func waitFor(t testing.TB, what string, ask func() (done bool, seen any)) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -35,7 +34,7 @@ func waitFor(t testing.TB, what string, ask func() (done bool, seen any)) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain for %s; now: %v", patience, what, seen)
+			t.Fatalf("waited %v for %s; seen last: %v", patience, what, seen)
 		}
 		time.Sleep(pause)
 	}
@@ -43,11 +42,11 @@ func waitFor(t testing.TB, what string, ask func() (done bool, seen any)) {
 
 // A command says how a program is run.
 type command struct {
-	user       string   // root where empty
-	noNewPrivs bool     // setuid and setgid bits are without effect, as with NoNewPrivileges= of systemd
-	env        []string // on top of a PATH, which is all the environment otherwise
+	user       string   // root if empty
+	noNewPrivs bool     // setuid and setgid bits have no effect, as with NoNewPrivileges= of systemd
+	env        []string // in addition to PATH, which is the whole environment by default
 	stdin      string
-	limit      time.Duration // patience where 0
+	limit      time.Duration // patience if 0
 }
 
 // A result is what a program left behind. The exit code is -1 if a signal ended it.
@@ -67,7 +66,7 @@ func runAs(t testing.TB, user, program string, args ...string) result {
 	return command{user: user}.run(t, program, args...)
 }
 
-// run runs a program to its end, and to the end of all that holds its output.
+// run runs a program and waits until it and everything that holds its output has ended.
 func (c command) run(t testing.TB, program string, args ...string) result {
 	t.Helper()
 	return c.start(t, program, args...).wait()
@@ -83,7 +82,7 @@ type runningCommand struct {
 	cancel         context.CancelFunc
 }
 
-// start starts a program in a process group of its own, as a daemon would.
+// start starts a program in a new process group, as a daemon would.
 func (c command) start(t testing.TB, program string, args ...string) *runningCommand {
 	t.Helper()
 	if c.noNewPrivs {
@@ -122,7 +121,7 @@ func (r *runningCommand) signal(sig os.Signal) {
 	}
 }
 
-// wait waits for the end of the program, and of all that holds its output.
+// wait waits until the program and everything that holds its output has ended.
 func (r *runningCommand) wait() result {
 	r.t.Helper()
 	defer r.cancel()
@@ -134,7 +133,7 @@ func (r *runningCommand) wait() result {
 	return ended
 }
 
-// credential is that of an account, or of a user number that has none.
+// credential returns the credential of an account, or of a user number without one.
 func credential(t testing.TB, name string) *syscall.Credential {
 	t.Helper()
 	if id, err := strconv.ParseUint(name, 10, 32); err == nil {

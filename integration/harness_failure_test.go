@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// A failure is how one of the programs is run where it cannot read the queue to its end, and what must
-// become of that.
+// A failure says how a program is run when it cannot read the queue to its end, and what it must say then.
 type failure struct {
 	as    command
 	args  []string // for both programs
-	state string   // of the check; UNKNOWN where empty
+	state string   // of the check; UNKNOWN if empty
 	cause string   // regular expression for what both programs say
 	check string   // regular expression for what the check alone says
 }
@@ -41,7 +40,7 @@ func (f failure) verify(t *testing.T) answer {
 	return a
 }
 
-// aCountOfZero is what no failure may be taken for.
+// aCountOfZero must not be in the answer to a failure.
 var aCountOfZero = regexp.MustCompile(`\b0 emails?\b`)
 
 func (f failure) verifyCheck(t *testing.T, a answer) {
@@ -85,7 +84,7 @@ func (f failure) verifyRemedy(t *testing.T, p *postfixInstance, a answer) {
 	t.Helper()
 	remedy := remedyPattern.FindStringSubmatch(a.text)
 	if remedy == nil {
-		t.Fatalf("there is no command in %q", a.text)
+		t.Fatalf("%q has no command", a.text)
 	}
 	if r := root.run(t, "sh", "-c", remedy[1]); r.exitCode != 0 {
 		t.Fatalf("%s: %s", remedy[1], r)

@@ -92,7 +92,7 @@ func writeMessage(w io.Writer, i int) {
 	fmt.Fprintf(w, `"forced_expire": false, "sender": "sender%d@example.com", "recipients": [%s]}`+"\n", i, recipients)
 }
 
-// readContrib is a file as it is delivered.
+// readContrib returns a file as it is delivered.
 func readContrib(t testing.TB, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -142,7 +142,7 @@ func mount(t testing.TB, kind, options, target string) {
 	})
 }
 
-// needFiles leaves the test out where a file of a Debian package is missing.
+// needFiles leaves the test out if a file of a Debian package is missing.
 func needFiles(t testing.TB, debianPackage string, files ...string) {
 	t.Helper()
 	for _, file := range files {
@@ -152,8 +152,8 @@ func needFiles(t testing.TB, debianPackage string, files ...string) {
 	}
 }
 
-// installPlugin puts the program under test into the directory of plugins until the end of the test.
-// Of the plugins that are installed there, those that are named stay.
+// installPlugin puts the program under test into the directory of plugins until the end of the test. Of the
+// plugins that are installed there, only those that are named remain.
 func installPlugin(t testing.TB, others ...string) {
 	t.Helper()
 	dir := publicTempDir(t)
@@ -174,7 +174,7 @@ func installEmitter(t testing.TB) {
 	if r := runAs(t, "root", "cp", program(t, emitterProgram), dir); r.exitCode != 0 {
 		t.Fatal(r)
 	}
-	// There is no file to mount over, and none may be made.
+	// A bind mount needs a file to cover, and this directory must not be written to.
 	mount(t, "overlay", "lowerdir="+dir+":/usr/bin", "/usr/bin")
 }
 
@@ -206,7 +206,7 @@ func hidePostqueue(t testing.TB) {
 		if entry.Name() == filepath.Base(postqueueProgram) {
 			continue
 		}
-		// A relative link is right only where it lies.
+		// A relative link is valid only in its directory.
 		target, err := os.Readlink(filepath.Join(sbin, entry.Name()))
 		if err != nil {
 			target = filepath.Join(behind, entry.Name())

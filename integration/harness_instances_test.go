@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A secondInstance is an instance of Postfix beside the first, postfix-out. It has mail of its own, and no
+// A secondInstance is an instance of Postfix beside the first, postfix-out. It has its own queue and no
 // network.
 type secondInstance struct {
 	*postfixInstance
@@ -52,7 +52,7 @@ func (out *secondInstance) stop() {
 	}
 }
 
-// deferMail puts so many more messages into the deferred queue and returns the listing.
+// deferMail adds n messages to the deferred queue and returns the listing.
 func (out *secondInstance) deferMail(n int) listing {
 	out.t.Helper()
 	m := mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 5000}

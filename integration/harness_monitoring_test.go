@@ -26,8 +26,8 @@ func monitoringDir(t testing.TB) string {
 	return ownedDir(t, monitoringUser)
 }
 
-// startDaemon starts a program that stays in the foreground. When the test ends it is told to end, and
-// has to take along all that it started.
+// startDaemon starts a program that stays in the foreground. When the test ends it is told to end, and every
+// process that it started must end with it.
 func startDaemon(t testing.TB, as command, program string, args ...string) {
 	t.Helper()
 	before := liveProcesses(t)
@@ -42,7 +42,7 @@ func startDaemon(t testing.TB, as command, program string, args ...string) {
 	})
 }
 
-// A report is what a monitoring system has of an answer of the plugin.
+// A report is what a monitoring system keeps of the plugin's answer.
 type report struct {
 	state    string
 	text     string // all lines, without performance data
@@ -80,7 +80,7 @@ func says(t testing.TB, args ...string) func() report {
 }
 
 // awaitReport waits until the monitoring system has a report that is, byte for byte, what the plugin says in
-// the same second: ages change with the next. What it has got so far is what has returns.
+// the same second; in the next one ages are different. The function has returns the reports so far.
 func awaitReport(t testing.TB, says func() report, has func() []report) report {
 	t.Helper()
 	var awaited report
@@ -115,14 +115,14 @@ func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
 	for word := range strings.FieldsSeq(perfdata) {
 		m := perfItemPattern.FindStringSubmatch(word)
 		if m == nil {
-			t.Fatalf("%q is no performance data: %s", word, perfdata)
+			t.Fatalf("invalid performance data %q: %s", word, perfdata)
 		}
 		items[m[1]] = perfItem{int64(number(t, m[2])), m[3], m[4], m[5]}
 	}
 	return items
 }
 
-// relayCheck is the check of a small relay, an example for each monitoring system in contrib.
+// relayCheck is the check of a small relay, which contrib has as an example for each monitoring system.
 var relayCheck = []string{
 	"-v", "-w", "100", "-c", "500",
 	"-w", "size=50M", "-c", "size=250M",
@@ -137,7 +137,7 @@ type queueState struct {
 	queue    listing
 }
 
-// forEachState takes a fresh Postfix through all states of the check and has each looked at.
+// forEachState takes a fresh Postfix through all states of the check and calls check in each.
 func forEachState(t *testing.T, p *postfixInstance, check func(t *testing.T, want queueState)) {
 	t.Helper()
 	deferMail := func(n int) func() {

@@ -68,7 +68,7 @@ const netdataConfig = `
 	plugins = "%s"
 `
 
-// needNetdata leaves the test out where Netdata is not installed.
+// needNetdata leaves the test out if Netdata is not installed.
 func needNetdata(t testing.TB) {
 	t.Helper()
 	needFiles(t, "netdata-core", netdataProgram)
@@ -81,8 +81,8 @@ type netdata struct {
 	start time.Time
 }
 
-// startNetdata starts a Netdata that has one external plugin, of a directory. Files are added to /etc/netdata,
-// settings to netdata.conf, where the last one holds.
+// startNetdata starts a Netdata with one external plugin, from a directory. Files are added to /etc/netdata and
+// settings to netdata.conf, in which the last one wins.
 func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]string, settings ...string) *netdata {
 	t.Helper()
 	etc := publicTempDir(t)
@@ -118,15 +118,14 @@ func startNetdata(t testing.TB, plugin, pluginDir string, files map[string]strin
 	return n
 }
 
-// startNetdataModule starts a Netdata whose charts.d has the module of contrib alone.
+// startNetdataModule starts a Netdata whose charts.d runs only the module of contrib.
 func startNetdataModule(t testing.TB, configuration string) *netdata {
 	t.Helper()
 	bind(t, filepath.Dir(netdataModule), netdataCharts)
 	return startNetdata(t, "charts.d", netdataPlugins, map[string]string{"charts.d/postfix_queue.conf": configuration})
 }
 
-// configureModule is the configuration of contrib with some of its settings in use, each with a value of the
-// test's.
+// configureModule returns the configuration of contrib with these settings added.
 func configureModule(t testing.TB, settings ...string) string {
 	t.Helper()
 	content, err := os.ReadFile(netdataConfiguration)
@@ -215,7 +214,7 @@ func (n *netdata) awaitChart(id string) map[string]shownChart {
 	return charts
 }
 
-// A point is a value at a time. It has none where there is a gap.
+// A point is a value at a time, or a gap.
 type point struct {
 	second int64
 	value  *float64

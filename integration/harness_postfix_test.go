@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where a Postfix has its files, unless it is told otherwise.
+// The default places of Postfix.
 const (
 	configDir = "/etc/postfix"
 	spoolDir  = "/var/spool/postfix"
@@ -25,8 +25,8 @@ const (
 	masterName = "master" // the process that runs all others
 )
 
-// testSettings keep the mail of a test on this machine: all of it is deferred, without a look into
-// DNS, until a test sets another default_transport and defer_transports.
+// testSettings keep the mail of a test on this machine: all of it is deferred, without a DNS query, until a
+// test changes default_transport and defer_transports.
 var testSettings = []string{
 	"compatibility_level=3.6",
 	"myhostname=mail.example.org",
@@ -43,8 +43,8 @@ var testSettings = []string{
 	"maillog_file_prefixes=/var",
 }
 
-// A postfixInstance is a real Postfix at the standard places, with an empty queue and settings of its
-// own, for one test at a time. What the machine's Postfix has in main.cf does not reach it.
+// A postfixInstance is a real Postfix at the default places, with an empty queue and its own settings, for one
+// test at a time. The main.cf of the machine's Postfix does not affect it.
 type postfixInstance struct {
 	t testing.TB
 }
@@ -106,10 +106,10 @@ func (p *postfixInstance) set(settings ...string) {
 	p.settle(configDir)
 }
 
-// settle makes changes of a main.cf hold at once that were made by other means than set.
+// settle makes changes of a main.cf take effect at once. The method set does it by itself.
 func (p *postfixInstance) settle(dir string) {
 	p.t.Helper()
-	// Every Postfix program waits until main.cf is older than a second or two, lest it read half of it.
+	// Every Postfix program waits until main.cf is a second or two old, so that it does not read half of it.
 	settled := time.Now().Add(-time.Minute)
 	if err := os.Chtimes(filepath.Join(dir, "main.cf"), settled, settled); err != nil {
 		p.t.Fatal(err)
@@ -134,7 +134,7 @@ func (p *postfixInstance) start() {
 	p.t.Helper()
 	p.must(runAs(p.t, "root", "postfix", "start"))
 	if p.master() == nil {
-		p.t.Fatalf("postfix start left no %s running", masterName)
+		p.t.Fatalf("%s does not run after postfix start", masterName)
 	}
 }
 

@@ -23,8 +23,8 @@ func (p process) String() string {
 	return fmt.Sprintf("%d (parent %d, group %d) %s %q", p.pid, p.ppid, p.pgid, p.comm, p.cmdline)
 }
 
-// liveProcesses lists the live processes of the namespace. There are no others in it than process 1,
-// the test itself, and what the test started.
+// liveProcesses lists the live processes of the namespace: process 1, the test itself, and what the test
+// started.
 func liveProcesses(t testing.TB) []process {
 	t.Helper()
 	processes, err := readProcesses()
@@ -34,8 +34,8 @@ func liveProcesses(t testing.TB) []process {
 	return processes
 }
 
-// newProcesses lists the live processes that are not in before and not Postfix's own, whose daemons
-// come and go as they like.
+// newProcesses lists the live processes that are not in before, without those of Postfix, whose daemons come
+// and go.
 func newProcesses(t testing.TB, before []process) []process {
 	t.Helper()
 	known := make(map[int]bool)
@@ -58,8 +58,8 @@ func newProcesses(t testing.TB, before []process) []process {
 	return added
 }
 
-// noNewProcesses fails the test if what has run since before left a process behind. One that was
-// killed has a moment to disappear.
+// noNewProcesses fails the test if a process is left that is not in before. One that was killed has some time
+// to disappear.
 func noNewProcesses(t testing.TB, before []process) {
 	t.Helper()
 	waitFor(t, "the end of all processes of the run", func() (bool, any) {

@@ -38,8 +38,7 @@ type answer struct {
 	perf  map[string]int64 // performance data: values by label
 }
 
-// check runs the check. Whatever it answers, the answer must be one that a monitoring system
-// understands.
+// check runs the check. Its answer must be one that a monitoring system understands.
 func (c command) check(t testing.TB, args ...string) answer {
 	t.Helper()
 	return takeApart(t, c.run(t, program(t, checkProgram), args...))
@@ -51,19 +50,19 @@ var (
 	exitCodes    = map[string]int{"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 )
 
-// takeApart takes an answer apart and fails the test if it is none.
+// takeApart takes an answer apart and fails the test if it is not the answer of a plugin.
 func takeApart(t testing.TB, r result) answer {
 	t.Helper()
 	line1, more, ended := strings.Cut(r.stdout, "\n")
 	parts := line1Pattern.FindStringSubmatch(line1)
 	if parts == nil || !ended {
-		t.Fatalf("this is no answer of a plugin: %s", r)
+		t.Fatalf("not the answer of a plugin: %s", r)
 	}
 	a := answer{result: r, state: parts[1], text: parts[2], perf: make(map[string]int64)}
 	for item := range strings.FieldsSeq(parts[3]) {
 		p := perfPattern.FindStringSubmatch(item)
 		if p == nil {
-			t.Fatalf("%q is no performance data: %s", item, r)
+			t.Fatalf("invalid performance data %q: %s", item, r)
 		}
 		if want := perfUnit(p[1]); p[3] != want {
 			t.Errorf("%s has unit %q, want %q: %s", p[1], p[3], want, r)
@@ -79,7 +78,7 @@ func takeApart(t testing.TB, r result) answer {
 	if r.stderr != "" {
 		t.Errorf("the check wrote to stderr: %s", r)
 	}
-	// What has a meaning to a web page, a shell or a monitoring system has no place in the text.
+	// The text must not contain what means something to a web page, a shell or a monitoring system.
 	if text := a.text + "\n" + more; !isPlain(text) || strings.ContainsAny(text, "|$<>&`'\"\\") {
 		t.Errorf("the answer has unsafe characters: %q", r.stdout)
 	}
@@ -99,12 +98,12 @@ func perfUnit(label string) string {
 
 func isAge(metric string) bool { return metric == "age" || strings.HasSuffix(metric, "_age") }
 
-// isPlain reports whether a text is of printable ASCII and line ends alone.
+// isPlain reports whether a text has only printable ASCII and line ends.
 func isPlain(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return (r < ' ' || r > '~') && r != '\n' })
 }
 
-// emit runs the emitter. Whatever it prints must be plain text.
+// emit runs the emitter. All its output must be plain text.
 func (c command) emit(t testing.TB, args ...string) result {
 	t.Helper()
 	r := c.run(t, program(t, emitterProgram), args...)
@@ -127,18 +126,17 @@ func (c command) gauges(t testing.TB, args ...string) map[string]int64 {
 
 var gaugePattern = regexp.MustCompile(`^postfix_queue\.([a-z_]+):([0-9]+)\|g\n$`)
 
-// parseGauges returns values by metric. The time stamp among them must be of this hour, and is left
-// out.
+// parseGauges returns values by metric, without the time stamp, which must be of this hour.
 func parseGauges(t testing.TB, document string) map[string]int64 {
 	t.Helper()
 	gauges := make(map[string]int64)
 	for line := range strings.Lines(document) {
 		g := gaugePattern.FindStringSubmatch(line)
 		if g == nil {
-			t.Fatalf("%q is no gauge", line)
+			t.Fatalf("invalid gauge %q", line)
 		}
 		if _, twice := gauges[g[1]]; twice {
-			t.Fatalf("there are two gauges %s:\n%s", g[1], document)
+			t.Fatalf("duplicate gauge %s:\n%s", g[1], document)
 		}
 		gauges[g[1]] = int64(number(t, g[2]))
 	}
@@ -179,8 +177,8 @@ func (c command) charts(t testing.TB, args ...string) map[string]int64 {
 	return values
 }
 
-// metrics are the numbers that both programs must give of a listing when they look at those queues,
-// without the ages. They are computed here from scratch.
+// metrics returns the numbers that both programs must report for those queues of a listing, without the ages.
+// It shares no code with them.
 func (l listing) metrics(queues []string) map[string]int64 {
 	m := map[string]int64{"emails": 0, "size": 0, "recipients": 0, "forced_expire": 0}
 	for _, queue := range queues {
@@ -202,8 +200,8 @@ func (l listing) metrics(queues []string) map[string]int64 {
 	return m
 }
 
-// arrivals are the arrival times of the oldest messages by the metric that is their age, and zero
-// where there is no message.
+// arrivals returns the arrival times of the oldest messages by the metric of their age, zero for an empty
+// queue.
 func (l listing) arrivals(queues []string) map[string]time.Time {
 	oldest := make(map[string]time.Time)
 	note := func(metric string, m listedMessage) {
@@ -242,8 +240,8 @@ func during(f func()) timespan {
 	return timespan{from, time.Now()}
 }
 
-// checkMetrics compares what a program said while the queue was as listed. The program looked at those
-// queues alone.
+// checkMetrics compares what a program said with the listing of the queue at that time. The program looked only
+// at those queues.
 func checkMetrics(t testing.TB, got map[string]int64, ran timespan, listed listing, queues []string) {
 	t.Helper()
 	want := listed.metrics(queues)
@@ -290,8 +288,8 @@ func newUDPReceiver(t testing.TB) *udpReceiver {
 // target is the receiver as a value of --to.
 func (u *udpReceiver) target() string { return fmt.Sprintf("udp://127.0.0.1:%d", u.port) }
 
-// received returns the datagrams that have come. It does not wait: on lo a datagram is there when the
-// call that sent it returns.
+// received returns the datagrams that have come. It does not wait: on lo a datagram has arrived when the call
+// that sent it returns.
 func (u *udpReceiver) received() []string {
 	u.t.Helper()
 	var datagrams []string
@@ -312,11 +310,11 @@ func (u *udpReceiver) received() []string {
 func (u *udpReceiver) verifySilence() {
 	u.t.Helper()
 	if datagrams := u.received(); len(datagrams) > 0 {
-		u.t.Errorf("nothing should have been sent, but there is %q", datagrams)
+		u.t.Errorf("want nothing sent, got %q", datagrams)
 	}
 }
 
-// median is the middle one of the values, the greater of two where their number is even.
+// median returns the middle one of the values, the greater of two if their number is even.
 func median[T int64 | float64](values []T) T {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests of this file are about the tools of the other tests: they show that the private Postfix
-// can be brought into every state that those need.
+// The tests of this file test the tools of the other tests: they show that the private Postfix can be brought
+// into every state that those need.
 
 func TestReasonOfTheServer(t *testing.T) {
 	const (
@@ -286,7 +286,7 @@ func TestFillQueue(t *testing.T) {
 			for _, m := range before {
 				m.ID = id
 				if diff := cmp.Diff(want, m); diff != "" {
-					t.Fatalf("a copy is not like its original (-want +got):\n%s", diff)
+					t.Fatalf("a copy differs from its original (-want +got):\n%s", diff)
 				}
 			}
 			// Postfix repairs what it finds wrong with its queue when it starts.
@@ -379,7 +379,7 @@ func TestReplacedPostqueue(t *testing.T) {
 	t.Run("by nothing", func(t *testing.T) {
 		hidePostqueue(t)
 		if _, err := os.Lstat(postqueueProgram); !os.IsNotExist(err) {
-			t.Errorf("postqueue is not away: %v", err)
+			t.Errorf("postqueue is still there: %v", err)
 		}
 		if r := runAs(t, "nobody", "postconf", "-d", "-h", "command_directory"); r.stdout != "/usr/sbin\n" {
 			t.Errorf("postconf, beside it, does not run: %s", r)
@@ -390,7 +390,7 @@ func TestReplacedPostqueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.Mode()&fs.ModeSetgid == 0 {
-		t.Errorf("%s is not itself again: %v", postqueueProgram, info.Mode())
+		t.Errorf("%s was not restored: %v", postqueueProgram, info.Mode())
 	}
 }
 

@@ -60,7 +60,7 @@ var hostileLocalParts = []string{
 	"\u00e4\u2028\u202e",
 }
 
-// TestHostileMail has mail whose reasons and addresses were made to be taken for something else.
+// TestHostileMail reads mail whose reasons and addresses look like something else on purpose.
 func TestHostileMail(t *testing.T) {
 	server := newSMTPServer(t)
 	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport(), "allow_min_user=yes")
@@ -80,13 +80,13 @@ func TestHostileMail(t *testing.T) {
 	asJSON, asText := p.must(p.postqueue("-j")).stdout, p.must(p.postqueue("-p")).stdout
 	for _, hostile := range []string{"|", "=", "$", "`", "<script>", "'", `\"`, "\u2028", "\u202e", "\U0001f4a9"} {
 		if !strings.Contains(asJSON, hostile) {
-			t.Errorf("this is not hostile, it has no %q: %q", hostile, asJSON)
+			t.Errorf("the mail has no %q, so it tests nothing: %q", hostile, asJSON)
 		}
 	}
 	jsonFile, textFile := saveListing(t, asJSON), saveListing(t, asText)
 	ordinaryJSON, ordinaryText := []string{"-i", saveListing(t, twoLines)}, []string{"-i", saveListing(t, emptyText)}
 
-	// That the output is safe is seen to by check and emit.
+	// The methods check and emit verify that the output is safe.
 	for _, detail := range []string{"-v", "-vv", "-vvv"} {
 		for name, c := range map[string]struct {
 			as   command
@@ -175,14 +175,14 @@ func (c command) series(t testing.TB, format string, args ...string) []string {
 	options := slices.Concat(formatOptions(format), args)
 	var r result
 	if !isPlain(strings.Join(args, "")) && slices.Contains([]string{"influx", "json", "prometheus"}, format) {
-		// They write UTF-8, and it is a name that the administrator gave.
+		// They write UTF-8, and the administrator chose the name.
 		r = c.run(t, program(t, emitterProgram), options...)
 	} else {
 		r = c.emit(t, options...)
 	}
 	isUnsafe := func(char rune) bool {
 		switch {
-		case format == "prometheus": // has every character as it is but those that would end a label
+		case format == "prometheus": // escapes only what would end a label
 			return false
 		case format == "json" && char == '\u2028': // ends a line of JavaScript
 			return true
@@ -199,10 +199,10 @@ func (c command) series(t testing.TB, format string, args ...string) []string {
 	return slices.Sorted(maps.Keys(values))
 }
 
-// hostileText has everything that does not belong into an answer.
+// hostileText has everything that does not belong in an answer.
 const hostileText = "a|b=1;2;3;4 $USER$ `c` <script>d</script> 'e' \"f\" \\g & \x1b[31m \u00e4 \u2028 \u202e \xff"
 
-// TestHostileSurroundings has words that the programs repeat, for they say what is wrong.
+// TestHostileSurroundings gives the programs text that they repeat to say what is wrong.
 func TestHostileSurroundings(t *testing.T) {
 	t.Run("diagnostics of postqueue", func(t *testing.T) {
 		user := strings.ReplaceAll(hostileText, " ", "_")
@@ -268,7 +268,7 @@ func TestHostileSurroundings(t *testing.T) {
 	t.Run("name and directory of an instance", func(t *testing.T) {
 		p := startPostfix(t)
 		p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
-		// Postfix takes $ in either of them for one of its own macros.
+		// Postfix expands $ in both of them as a macro.
 		name := strings.NewReplacer("/", "", "$", "").Replace(hostileText)
 		dir := filepath.Join(publicTempDir(t), name)
 		p.must(root.run(t, "cp", "-a", configDir, dir))
@@ -281,7 +281,7 @@ func TestHostileSurroundings(t *testing.T) {
 			}
 			for _, format := range emit.FormatNames() {
 				if format == "value" && len(args) > 2 {
-					continue // it has room for one instance
+					continue // it takes one instance
 				}
 				root.series(t, format, append(args, "-v")...)
 			}

@@ -56,7 +56,7 @@ func TestIcingaArguments(t *testing.T) {
 			[]string{"--all-instances"},
 			" OK - ",
 		},
-		// The user is not allowed to read it, and may not become one that is.
+		// The user may not read it, and cannot become one that may.
 		"queue directory": {
 			`vars.postfix_queue_queue_directory = "/var/spool/postfix"`,
 			[]string{"--queue-directory /var/spool/postfix"},
@@ -97,7 +97,7 @@ func TestIcingaArguments(t *testing.T) {
 		},
 	}
 
-	// The program itself answers; behind its answer there is a line for each argument that it got.
+	// The program itself answers. The answer is followed by a line for each argument.
 	answering := fmt.Sprintf("#!/bin/sh\n%s \"$@\"; code=$?; printf '"+argumentMark+"%%s\\n' \"$@\"; exit $code\n",
 		program(t, filepath.Base(pluginPath)))
 	plugins := publicTempDir(t)
@@ -155,7 +155,7 @@ func argumentsOf(r report) []string {
 	for line := range strings.SplitSeq(r.text, "\n") {
 		argument, ok := strings.CutPrefix(line, argumentMark)
 		switch {
-		case !ok, argument == "": // printf prints one mark where there are no arguments
+		case !ok, argument == "": // printf prints one mark if there are no arguments
 		case strings.HasPrefix(argument, "--"):
 			arguments = append(arguments, argument)
 		default:
@@ -181,7 +181,7 @@ func checkOptions(t testing.TB) map[string]bool {
 		description, _, _ := strings.Cut(usage[head[0]:end], "\n\n")
 		options["--"+usage[head[2]:head[3]]] = strings.Contains(description, "repeatable")
 	}
-	// What no service needs: two questions of people, and check_mailq's option with its one value.
+	// A service needs none of these: two are for people, and check_mailq's option has only one value.
 	for _, other := range []string{"--help", "--version", "--mailserver"} {
 		if _, known := options[other]; !known {
 			t.Errorf("the usage text has no %s:\n%s", other, usage)
@@ -191,7 +191,7 @@ func checkOptions(t testing.TB) map[string]bool {
 	return options
 }
 
-// TestIcingaCommand holds the CheckCommand to the usage text, whether Icinga is there or not.
+// TestIcingaCommand compares the CheckCommand with the usage text. It does not need Icinga.
 func TestIcingaCommand(t *testing.T) {
 	content, err := os.ReadFile("../contrib/icinga2/postfix_queue.conf")
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	icingaSpool   = "/var/spool/icinga2"
 )
 
-// icingaConfig is all that Icinga reads beside its own library and the files of contrib. Services are
+// icingaConfig is all that Icinga reads apart from its own library and the files of contrib. Services are
 // checked twice a second, and each result counts.
 const icingaConfig = `
 include <itl>
@@ -61,7 +61,7 @@ const (
 		`\t$service.perfdata$\t$service.output$`
 )
 
-// needIcinga leaves the test out where Icinga is not installed.
+// needIcinga leaves the test out if Icinga is not installed.
 func needIcinga(t testing.TB) {
 	t.Helper()
 	needFiles(t, "icinga2-bin", icingaProgram, pluginDir)
@@ -81,15 +81,14 @@ func newIcinga(t testing.TB) {
 	}
 }
 
-// configureIcinga writes a configuration and has Icinga validate it, to which nothing may look odd. It has
-// objects, where %[1]s is the directory contrib, on top of icingaConfig, whose hosts and services have the
-// attributes.
+// configureIcinga writes a configuration, which Icinga must validate without a warning: icingaConfig, whose
+// hosts and services get the attributes, and objects, in which %[1]s is the directory contrib.
 func configureIcinga(t testing.TB, objects, attributes string) (path string) {
 	t.Helper()
 	path = writeConfig(t, "icinga2.conf", fmt.Sprintf(icingaConfig+objects, contribDir(t), attributes))
 	validated := runAs(t, "root", icingaProgram, "daemon", "--validate", "--config", path)
 	if validated.exitCode != 0 || strings.Contains(validated.stdout, " warning/") {
-		t.Fatalf("Icinga does not like its configuration: %s", validated)
+		t.Fatalf("Icinga complains about its configuration: %s", validated)
 	}
 	return path
 }

@@ -89,7 +89,7 @@ func (db *influxDB) query(text string) (map[string][]storedPoint, error) {
 	}
 	stored := make(map[string][]storedPoint)
 	for _, series := range answer.Results[0].Series {
-		// A tag of another measurement of the answer is there, and empty.
+		// Tags of the other measurements in the answer are there too, but empty.
 		maps.DeleteFunc(series.Tags, func(_, value string) bool { return value == "" })
 		for _, row := range series.Values {
 			for i, value := range row {
@@ -103,7 +103,7 @@ func (db *influxDB) query(text string) (map[string][]storedPoint, error) {
 	return stored, nil
 }
 
-// settle waits until all that was sent so far is stored: over UDP one thing comes after the other.
+// settle waits until everything sent so far is stored. Datagrams on lo keep their order.
 func (db *influxDB) settle() {
 	db.t.Helper()
 	db.marks++
@@ -121,7 +121,7 @@ func (db *influxDB) settle() {
 	})
 }
 
-// settled returns what is stored of queues when all that was sent so far is.
+// settled returns what is stored of queues once everything sent so far is stored.
 func (db *influxDB) settled() map[string][]storedPoint {
 	db.t.Helper()
 	db.settle()
@@ -164,7 +164,7 @@ func documentedPipe(t testing.TB) string {
 	return fmt.Sprintf("%s -a%s%s%s", line[1], line[2], influxAddress, line[3])
 }
 
-// TestInfluxDB has a real InfluxDB store the numbers of two instances, one of which goes down.
+// TestInfluxDB stores the numbers of two instances in a real InfluxDB. One of them goes down.
 func TestInfluxDB(t *testing.T) {
 	pipe := documentedPipe(t)
 	ways := map[string]metricStore{

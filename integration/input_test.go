@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestInput has listings of a real queue that did not come through whole.
+// TestInput reads listings of a real queue that are incomplete, old or unreadable.
 func TestInput(t *testing.T) {
 	p := startWithMail(t, 3)
 	text, lines := p.must(p.postqueue("-p")).stdout, p.must(p.postqueue("-j")).stdout

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A mail is a message to be sent. Addresses are as SMTP has them between the angle brackets, quoted
-// where that is needed; an empty sender is the null sender.
+// A mail is a message to be sent. Addresses are as between the angle brackets of SMTP, quoted if needed; an
+// empty sender is the null sender.
 type mail struct {
 	from      string
 	to        []string
@@ -40,7 +40,7 @@ func (p *postfixInstance) send(m mail) string {
 	return id
 }
 
-// smtpSend is a client of its own because net/smtp refuses what Postfix takes.
+// smtpSend is used instead of net/smtp, which refuses addresses that Postfix accepts.
 func smtpSend(server string, m mail) (queueID string, err error) {
 	conn, err := textproto.Dial("tcp", server)
 	if err != nil {

@@ -2,11 +2,10 @@
 
 // Package integration tests the two programs against a real Postfix.
 //
-// The test binary starts itself again in namespaces of its own: mounts, processes and network are
-// private, so that the Postfix of a test lies over the standard places (/etc/postfix,
-// /var/spool/postfix, port 25) while the machine's own never notices. All that is written lies on
-// a tmpfs inside, and all that runs is a child of the first process inside: both are gone with it,
-// however it ends.
+// The test binary starts itself again in private namespaces for mounts, processes and network. There the
+// Postfix of a test covers the default places (/etc/postfix, /var/spool/postfix, port 25), and the
+// machine's Postfix is not affected. Tests write only to a tmpfs in there, and everything that runs is a
+// child of the first process in there: both disappear with it, however it ends.
 //
 // This needs root, Postfix, and permission to make namespaces. Without them the tests are skipped, each
 // with the reason, or fail if REQUIRE=all is in the environment.
@@ -61,8 +60,7 @@ func outerStage(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		return leaveOutAll(m, errors.New("not root; run make test as root"))
 	}
-	// Only a mount point. It is not in $TMPDIR, because other users must get through to it, and that is
-	// often closed to them (libpam-tmpdir).
+	// Only a mount point. It is not in $TMPDIR, which other users often cannot enter (libpam-tmpdir).
 	scratch, err := os.MkdirTemp("/tmp", "postfix-queue-test-")
 	if err != nil {
 		return fail(err)
@@ -86,7 +84,7 @@ func outerStage(m *testing.M) int {
 	inner.Env = append(inner.Env, scratchVariable+"="+scratch)
 	err = inner.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return max(exit.ExitCode(), 1) // -1 where it was killed
+		return max(exit.ExitCode(), 1) // -1 if it was killed
 	}
 	if err != nil {
 		return leaveOutAll(m, fmt.Errorf("no private namespaces (a container without --privileged?): %w", err))
@@ -128,13 +126,13 @@ func initStage(m *testing.M) int {
 	}
 }
 
-// testStage runs the tests, and sees to it that they leave no mount and no process behind.
+// testStage runs the tests, and fails if they leave a mount or a process behind.
 func testStage(m *testing.M) int {
 	if err := raiseLoopback(); err != nil {
 		return fail(fmt.Errorf("bring lo up: %w", err))
 	}
 	for _, setting := range os.Environ() {
-		// MAIL_CONFIG and its like would lead the Postfix programs elsewhere.
+		// MAIL_CONFIG and similar variables would lead the Postfix programs elsewhere.
 		if name, _, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "MAIL_") || name == stageVariable {
 			os.Unsetenv(name)
 		}
@@ -227,14 +225,14 @@ func raiseLoopback() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
 }
 
-// binDir is where the programs under test are. All users can read it.
+// binDir is the directory of the programs under test. All users can read it.
 func binDir() string { return filepath.Join(os.TempDir(), "bin") }
 
 // buildLog holds what the compiler said if the programs could not be built.
 func buildLog() string { return filepath.Join(binDir(), "build.log") }
 
-// buildPrograms builds the programs into binDir. That they do not compile is no error here: it fails
-// the tests that call program.
+// buildPrograms builds the programs into binDir. If they do not compile, the tests that call program fail, not
+// this function.
 func buildPrograms() error {
 	if err := os.Mkdir(binDir(), 0o755); err != nil {
 		return err
@@ -264,7 +262,7 @@ func program(t testing.TB, name string) string {
 // required reports whether nothing may be left out.
 func required() bool { return os.Getenv("REQUIRE") == "all" }
 
-// leaveOut skips a test that cannot run on this machine, or fails it where nothing may be left out.
+// leaveOut skips a test that cannot run on this machine, or fails it if nothing may be left out.
 func leaveOut(t testing.TB, reason string) {
 	t.Helper()
 	if required() {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The most that a program may have in memory at a time, however long the listing is.
+// maxPeakBytes is the most memory that a program may use, however long the listing is.
 const maxPeakBytes = 24 << 20
 
 // TestMemory shows that memory does not grow with the number of messages.
@@ -41,7 +41,7 @@ func TestMemory(t *testing.T) {
 			},
 		},
 	} {
-		// peak runs a command several times, for a garbage collector is not always in time.
+		// peak runs a command several times, because the garbage collector is not always in time.
 		peak := func(t *testing.T, runs, emails int, command ...string) int64 {
 			t.Helper()
 			var peaks []int64
@@ -68,7 +68,7 @@ func TestMemory(t *testing.T) {
 				t.Errorf("the peak is %d KiB", large>>10)
 			}
 			if small <= floor {
-				t.Errorf("this measures nothing: the peak of a program that does nothing is %d KiB", floor>>10)
+				t.Errorf("the measurement is useless: the peak of a program that does nothing is %d KiB", floor>>10)
 			}
 		})
 		t.Run(name+", a million messages through a pipe", func(t *testing.T) {
@@ -81,11 +81,12 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// The most that the breakdown of a queue may take, whatever strangers have put there.
+// maxHostilePeakBytes is the most memory that the breakdown of a queue may use, even if strangers have filled
+// it.
 const maxHostilePeakBytes = 48 << 20
 
-// TestMemoryOfHostileQueue shows that the breakdown stays small for a million messages each of which has
-// domains and a reason of its own, of the greatest length.
+// TestMemoryOfHostileQueue shows that the breakdown stays small for a million messages with different domains
+// and reasons, all of the greatest length.
 func TestMemoryOfHostileQueue(t *testing.T) {
 	if raceDetector() {
 		t.Skip("slow with the race detector, which the programs are built without anyway")

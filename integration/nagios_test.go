@@ -19,8 +19,8 @@ const (
 const nagiosTemplate = `$HOSTNAME$ $SERVICEDESC$\t$SERVICESTATE$\t$SERVICEPERFDATA$` +
 	`\t$SERVICEOUTPUT$\t$LONGSERVICEOUTPUT$`
 
-// nagiosConfig is all that Nagios reads beside the files of contrib and Debian's command for NRPE. %[1]s is a
-// directory of its own, %[2]s the file of objects. A unit of time is a second.
+// nagiosConfig is all that Nagios reads apart from the files of contrib and Debian's command for NRPE. %[1]s is
+// its directory, %[2]s the file of objects. The unit of time is a second.
 const nagiosConfig = `
 cfg_file=%[2]s
 cfg_file=` + nagiosNRPE + `
@@ -109,7 +109,7 @@ define service {
 }
 `
 
-// TestNagios runs every command of contrib in a private Nagios, by the services of contrib where there are some.
+// TestNagios runs every command of contrib in a private Nagios, with the services of contrib if there are any.
 func TestNagios(t *testing.T) {
 	needNRPE(t)
 	needFiles(t, "nagios4-core", nagiosProgram)
@@ -126,7 +126,7 @@ func TestNagios(t *testing.T) {
 	main := writeConfig(t, "nagios.cfg", config)
 	verified := runAs(t, monitoringUser, nagiosProgram, "--verify-config", main)
 	if verified.exitCode != 0 || !strings.Contains(verified.stdout, "Total Warnings: 0\n") {
-		t.Fatalf("Nagios does not like its configuration: %s", verified)
+		t.Fatalf("Nagios complains about its configuration: %s", verified)
 	}
 	startDaemon(t, command{user: monitoringUser}, nagiosProgram, main)
 

@@ -51,7 +51,7 @@ func (n *netdata) awaitAlerts(want map[string]string) {
 	})
 }
 
-// deleteMail deletes deferred mail until so much of it is left.
+// deleteMail deletes deferred mail until that number of messages is left.
 func (p *postfixInstance) deleteMail(left int) {
 	p.t.Helper()
 	ids := p.queueIDs("deferred")
@@ -91,8 +91,8 @@ func (p *postfixInstance) backdate(id string, by time.Duration) {
 	}
 }
 
-// TestNetdataAlerts has the alerts of contrib, as they are, in a Netdata that sees a queue grow, drain and go away.
-// Netdata looks at an alert every ten seconds.
+// TestNetdataAlerts runs the alerts of contrib, unchanged, in a Netdata that sees a queue grow, drain and go
+// away. Netdata looks at an alert every ten seconds.
 func TestNetdataAlerts(t *testing.T) {
 	needNetdata(t)
 	p := startPostfix(t)
@@ -149,7 +149,8 @@ func TestNetdataAlerts(t *testing.T) {
 	}
 }
 
-// TestNetdataStatsD has Netdata's own StatsD draw and judge the gauges, with the files of contrib as they are.
+// TestNetdataStatsD sends the gauges to Netdata's own StatsD, which draws and judges them with the files of
+// contrib.
 func TestNetdataStatsD(t *testing.T) {
 	needNetdata(t)
 	p := startPostfix(t)

@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// moduleScript does with the module, $1, what charts.d does, with a clock of its own that starts at 0, and an
-// emitter that notes its calls in the file calls, each as its time and arguments. It has what a test adds:
-// settings, and functions that override these.
+// moduleScript does with the module, $1, what charts.d does. Its clock starts at 0, and its emitter notes the
+// time and arguments of each call in the file calls, $2. A test adds settings, and functions that override
+// these.
 const moduleScript = `
 . "$1"
 clock=0
@@ -93,7 +93,8 @@ func (r moduleRun) seconds(pattern string) []int {
 	return seconds
 }
 
-// TestNetdataModule looks at what takes too long, or too special an emitter, to be shown in a running Netdata.
+// TestNetdataModule shows what a running Netdata cannot: it would take too long, or needs an emitter of a
+// special kind.
 func TestNetdataModule(t *testing.T) {
 	const (
 		values = "BEGIN postfix_x.qemails\nSET emails = 1\nEND\n"

@@ -32,8 +32,8 @@ func knownCharts(name string) map[string]shownChart {
 	}
 }
 
-// TestNetdata has a Netdata with one job for each of two instances, of which one is not up from the start, and
-// jobs that are alternatives or have settings of their own.
+// TestNetdata starts a Netdata with a job for each of two instances, one of which comes up later, and with jobs
+// that are alternatives or have special settings.
 func TestNetdata(t *testing.T) {
 	needNetdata(t)
 	p := startPostfix(t)
@@ -54,7 +54,7 @@ func TestNetdata(t *testing.T) {
 		`postfix_queue_job_autodetection_retry[never]=0`,
 		`postfix_queue_job_update_every[slow]=3`,
 		`postfix_queue_job_priority[slow]=60100`,
-		// Alternatives, the first of which does not work.
+		// Alternatives. The first does not work.
 		`postfix_queue_job_options[absent]="--input /nonexistent/snapshot.json"`,
 		`postfix_queue_job_options[spare]="--queue maildrop"`,
 		`postfix_queue_job_name[absent]=one`,
@@ -181,7 +181,7 @@ func verifyReadMeanwhile(t *testing.T, log string) {
 	}
 }
 
-// TestNetdataDefaults has the configuration of contrib as it is.
+// TestNetdataDefaults runs the configuration of contrib unchanged.
 func TestNetdataDefaults(t *testing.T) {
 	needNetdata(t)
 	startPostfix(t)
@@ -203,7 +203,7 @@ func TestNetdataDefaults(t *testing.T) {
 	for _, setting := range settings {
 		r := runAs(t, netdataUser, "bash", "-c", `. "$1" && declare -p "$2"`, "bash", module, setting[1])
 		if isArray := strings.HasPrefix(r.stdout, "declare -A"); r.exitCode != 0 || isArray != (setting[2] != "") {
-			t.Errorf("%s is no setting of the module: %s", setting[0], r)
+			t.Errorf("the module has no setting %s: %s", setting[0], r)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestNetdataAllInstances(t *testing.T) {
 	n.verifyConnected("charts.d")
 }
 
-// TestNetdataPlugin has Netdata call the emitter itself.
+// TestNetdataPlugin lets Netdata call the emitter itself.
 func TestNetdataPlugin(t *testing.T) {
 	needNetdata(t)
 	p := startPostfix(t)

@@ -44,7 +44,7 @@ func startCheckNRPE(t testing.TB, args ...string) *runningCommand {
 	return command{user: monitoringUser}.start(t, checkNRPEProgram, append([]string{"-H", "127.0.0.1"}, args...)...)
 }
 
-// needNRPE leaves the test out where NRPE is not installed.
+// needNRPE leaves the test out if NRPE is not installed.
 func needNRPE(t testing.TB) {
 	t.Helper()
 	needFiles(t, "nagios-nrpe-server", nrpeProgram)
@@ -113,8 +113,8 @@ func TestNRPECommands(t *testing.T) {
 	}
 }
 
-// TestNRPETimeout has a queue that cannot be listed in time, with the commands of contrib and the default timeouts
-// of check and check_nrpe: the answer must be the check's.
+// TestNRPETimeout reads a queue that cannot be listed in time, with the commands of contrib and the default
+// timeouts of check and check_nrpe. The answer must be the check's.
 func TestNRPETimeout(t *testing.T) {
 	needNRPE(t)
 	p := startPostfix(t)
@@ -150,8 +150,8 @@ func TestNRPETimeout(t *testing.T) {
 	}
 }
 
-// stall makes everyone who opens a file wait until the end of the test, as on a disk that does not answer. It
-// takes a lease, which the kernel asks back first; fcntl(2) gives it 45 seconds for that.
+// stall makes every open of a file wait until the end of the test, as on a disk that does not answer. It takes
+// a lease: the kernel first asks for it back and waits 45 seconds, see fcntl(2).
 func stall(t testing.TB, path string) {
 	t.Helper()
 	file, err := os.Open(path)

@@ -41,7 +41,7 @@ func TestPostqueueMissing(t *testing.T) {
 	})
 }
 
-// TestPostqueueWithoutJSON has a postqueue from before Postfix 3.1.
+// TestPostqueueWithoutJSON runs a postqueue older than Postfix 3.1.
 func TestPostqueueWithoutJSON(t *testing.T) {
 	startWithMail(t, 2)
 	path := copyPostqueue(t)
@@ -129,8 +129,8 @@ func TestPostqueueHangs(t *testing.T) {
 	}
 }
 
-// TestPostqueueEscapes has a postqueue that leaves a process behind where no signal to its group comes:
-// not even that delays the answer.
+// TestPostqueueEscapes runs a postqueue that leaves a process behind which no signal to its group reaches. Even
+// that does not delay the answer.
 func TestPostqueueEscapes(t *testing.T) {
 	replacePostqueue(t, "setsid sleep infinity & exec sleep infinity")
 	before := liveProcesses(t)
@@ -217,7 +217,7 @@ func TestSignals(t *testing.T) {
 					return r
 				}
 				f := failure{cause: `signal`}
-				// Not even a threshold that is broken makes it the answer to a question nobody waits for.
+				// A broken threshold makes no difference: nobody waits for the answer any more.
 				f.verifyCheck(t, takeApart(t, interrupt(program(t, checkProgram), "-t", "1000", "-c", "1")))
 				f.verifyEmitter(t, interrupt(program(t, emitterProgram), "-t", "1000"))
 			})

@@ -42,7 +42,7 @@ func needPrometheus(t testing.TB) {
 	needFiles(t, "prometheus-node-exporter", nodeExporterProgram, textfileDir)
 }
 
-// TestPrometheusRules has promtool read the alerts of contrib, and try them on series of contrib's own tests.
+// TestPrometheusRules lets promtool check the alerts of contrib and run contrib's tests of them.
 func TestPrometheusRules(t *testing.T) {
 	needPrometheus(t)
 	dir := contribDir(t) + "/prometheus/"
@@ -71,8 +71,8 @@ func TestPrometheusRules(t *testing.T) {
 	}
 }
 
-// unitCommand returns a function that runs the program of a unit of contrib as the unit has it: with its arguments and
-// some more, its capabilities and its umask.
+// unitCommand returns a function that runs the program of a unit of contrib as the unit does: with its
+// arguments and some more, its capabilities and its umask.
 func unitCommand(t testing.TB, unit string) func(more ...string) result {
 	t.Helper()
 	content := readContrib(t, unit)
@@ -246,7 +246,7 @@ func exposed(address string) (string, error) {
 	return string(text), err
 }
 
-// verifyTextfile has promtool look at the file, and compares it with what the node_exporter exposes.
+// verifyTextfile checks the file with promtool, and compares it with what the node_exporter exposes.
 func verifyTextfile(t *testing.T) {
 	t.Helper()
 	content, err := os.ReadFile(textfile)
@@ -267,12 +267,12 @@ func verifyTextfile(t *testing.T) {
 		t.Errorf("node_exporter exposes something else (-written +exposed):\n%s", diff)
 	}
 	if !strings.Contains(text, "\nnode_textfile_scrape_error 0\n") {
-		t.Errorf("node_exporter does not like a file:\n%s", text)
+		t.Errorf("node_exporter cannot read a file:\n%s", text)
 	}
 }
 
-// TestPrometheus has the real node_exporter and Prometheus read what the jobs of contrib write about two instances, of
-// which one is stopped.
+// TestPrometheus lets the real node_exporter and Prometheus read what the jobs of contrib write about two
+// instances, one of which is stopped.
 func TestPrometheus(t *testing.T) {
 	needPrometheus(t)
 	p := startPostfix(t)

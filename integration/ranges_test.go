@@ -82,7 +82,7 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// TestRangesTogether has a range of each level: the worse one that alerts makes the state.
+// TestRangesTogether gives a range for each level: the worse one that alerts decides the state.
 func TestRangesTogether(t *testing.T) {
 	tests := map[string]struct {
 		args []string
@@ -128,7 +128,7 @@ func (a answer) refused() bool {
 	return a.state == "UNKNOWN" && len(a.perf) == 0 && strings.Count(a.stdout, "\n") == 1
 }
 
-// TestNoRanges has what must be refused rather than understood in some way.
+// TestNoRanges gives what must be refused, not guessed.
 func TestNoRanges(t *testing.T) {
 	listing := generateListing(t, 5)
 	for _, text := range []string{

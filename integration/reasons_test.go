@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestWhatIsStuckAndWhy makes Postfix defer mail for every kind of reason that it can be given on one
-// machine, and reads why from each source.
+// TestWhatIsStuckAndWhy makes Postfix defer mail for every kind of reason that can be caused on one machine,
+// and reads why from each source.
 func TestWhatIsStuckAndWhy(t *testing.T) {
 	greylisting, full, limiting := newSMTPServer(t), newSMTPServer(t), newSMTPServer(t)
 	plain, silent := newSMTPServer(t), newSMTPServer(t)

@@ -41,9 +41,9 @@ func newWatchedSSH(t testing.TB) watchedSSH {
 // monitoring system's user know it under several names, as its own:
 //
 //	mx1.example.org     as documented
-//	open.example.org    where a key may run anything
-//	cut.example.org     where the connection breaks when the watched ssh has passed on cutBytes
-//	gone.example.org    where nobody listens
+//	open.example.org    whose key may run anything
+//	cut.example.org     whose connection breaks when the watched ssh has passed on cutBytes
+//	gone.example.org    at which nobody listens
 func startSSHD(t testing.TB, watched watchedSSH) {
 	t.Helper()
 	dir := monitoringDir(t)
@@ -57,7 +57,7 @@ func startSSHD(t testing.TB, watched watchedSSH) {
 	}
 	authorized := readContrib(t, remoteKeys)
 	documented := strings.Replace(authorized, " KEY\n", " "+key("documented")+"\n", 1)
-	// The parent of the command's shell is the connection. Whatever it has not sent when it is killed is lost.
+	// The parent of the command's shell is the connection. What it has not sent when it is killed is lost.
 	breakOff := fmt.Sprintf(`| head -c %[1]d; `+
 		`until [ \"$(stat -c %%s %[2]s 2>&1)\" = %[1]d ]; do sleep 0.01; done; kill -9 $PPID`,
 		cutBytes, watched.received)

@@ -24,8 +24,8 @@ const (
 // Replies are sent byte for byte, with the last line end added; one of several lines has "\r\n" and
 // "450-" inside. After a reply that starts with 421 the server hangs up.
 //
-// To Postfix the server is one destination, whatever the domains are: after a refused or lost
-// connection it suspends delivery for all mail in the active queue, with that reason.
+// To Postfix the server is one destination for all domains: after a refused or lost connection it suspends
+// delivery for all mail in the active queue, with that reason.
 type smtpServer struct {
 	listener net.Listener
 	done     chan struct{} // closed at the end of the test

@@ -185,7 +185,7 @@ func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
 	p.waitQueue(func(l listing) bool { return len(l.in("active")) == 1 })
 	p.send(mail{from: "sender@example.com", to: []string{"incoming@hang.example"}})
 	p.waitQueue(func(l listing) bool { return len(l.in("incoming")) == 1 })
-	// Mail in maildrop: fresh, requeued, unfinished, and what is no mail.
+	// Mail in maildrop: fresh, requeued, unfinished, and files that are not mail.
 	p.sendmail(mail{from: "drop@example.com", to: []string{"a@later.example", "b@later.example"}, sizeBytes: 6000})
 	p.postsuper("-r", requeued)
 	plantInMaildrop(t)

@@ -34,8 +34,8 @@ const (
 	statsdExporterWeb     = "127.0.0.1:9102"
 )
 
-// fetch runs a program that may need the network, which the tests themselves have none of. The caches of npm and
-// Go are those of the user, so that it is needed once.
+// fetch runs a program that may need the network, which tests do not have. It uses the npm and Go caches of the
+// user, so that the network is needed only once.
 func fetch(t testing.TB, env []string, program string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -155,7 +155,7 @@ func (s gaugeServer) gauges() (document string, err error) {
 	return b.String(), err
 }
 
-// send sends a gauge of the test's own.
+// send sends a gauge that only this test uses.
 func (s gaugeServer) send(name string, value int) {
 	s.t.Helper()
 	conn, err := net.Dial("udp", s.address)
@@ -163,7 +163,7 @@ func (s gaugeServer) send(name string, value int) {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	// That nobody listens yet is told to a later write.
+	// If nobody listens yet, only a later write fails.
 	if _, err := fmt.Fprintf(conn, "%s:%d|g", name, value); err != nil {
 		s.t.Fatal(err)
 	}
@@ -180,8 +180,8 @@ func (s gaugeServer) awaitReady() {
 	s.mark(1)
 }
 
-// mark waits until the server has dealt with all that was sent so far, and returns how many datagrams that
-// were. The marks are different numbers.
+// mark waits until the server has processed everything sent so far, and returns the number of datagrams. Each
+// mark must be a different number.
 func (s gaugeServer) mark(mark int) (datagrams int64) {
 	s.t.Helper()
 	s.send("mark", mark)
@@ -193,7 +193,7 @@ func (s gaugeServer) mark(mark int) (datagrams int64) {
 	return datagrams
 }
 
-// TestStatsD has the real servers take the gauges of a queue that changes.
+// TestStatsD sends the gauges of a changing queue to the real servers.
 func TestStatsD(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) gaugeServer{
 		"etsy":            startStatsD,
@@ -262,8 +262,8 @@ func testGaugeServer(t *testing.T, p *postfixInstance, server gaugeServer) {
 	verify("Postfix is up again")
 }
 
-// TestStatsDTags has the real servers take the gauges of two instances with every style of tags: those that a server
-// reads, and what it makes of the others.
+// TestStatsDTags sends the gauges of two instances to the real servers, with every style of tags: those that a
+// server reads, and what it makes of the others.
 func TestStatsDTags(t *testing.T) {
 	p := startPostfix(t)
 	out := newSecondInstance(p)
@@ -336,7 +336,7 @@ func sortedLines(document string) string {
 	return strings.Join(slices.Sorted(strings.Lines(document)), "")
 }
 
-// TestStatsDIsKilled sends to a server before it is killed, while it is away, and when another is there.
+// TestStatsDIsKilled sends to a server before it is killed, while it is down, and after it was started again.
 func TestStatsDIsKilled(t *testing.T) {
 	tests := map[string]struct {
 		start            func(testing.TB) gaugeServer

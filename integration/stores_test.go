@@ -13,7 +13,7 @@ import (
 type metricStore struct {
 	push    func(t *testing.T) result // sends the numbers of all instances
 	failure int                       // its exit code when one of them is down
-	// stored returns all points by series when all that was sent so far is there.
+	// stored returns all points by series once everything sent so far is there.
 	stored func() map[string][]storedPoint
 	series func(instance, metric string) string
 }
@@ -21,7 +21,7 @@ type metricStore struct {
 // A storedPoint is a number, and the second since 1970 when it was true.
 type storedPoint struct{ at, value int64 }
 
-// verify has the numbers of two instances stored, and again when one of them is down.
+// verify stores the numbers of two instances, and again when one of them is down.
 func (s metricStore) verify(t *testing.T) {
 	p := startPostfix(t)
 	out := newSecondInstance(p)
@@ -40,7 +40,7 @@ func (s metricStore) verify(t *testing.T) {
 	checkPoints(t, local, ran, p.list())
 	checkPoints(t, second, ran, outQueue)
 	if len(stored) != len(local)+len(second) {
-		t.Errorf("there is more than the numbers of two instances: %v", stored)
+		t.Errorf("want only the numbers of two instances, got %v", stored)
 	}
 
 	out.stop()

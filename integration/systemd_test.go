@@ -11,11 +11,11 @@ import (
 
 const systemdAnalyze = "/usr/bin/systemd-analyze"
 
-// TestSystemdUnits has systemd look at the units of contrib. It says what it does not know, or cannot run.
+// TestSystemdUnits lets systemd check the units of contrib. It reports what it does not know or cannot run.
 func TestSystemdUnits(t *testing.T) {
 	needFiles(t, "systemd", systemdAnalyze)
 	installEmitter(t)
-	// What it is asked about is read with all that the unit depends on, and the machine's own units have faults too.
+	// systemd reads a unit with all its dependencies, and may complain about units of the machine.
 	dir := contribDir(t) + "/systemd"
 	units, err := filepath.Glob(dir + "/*.*")
 	if err != nil || len(units) != 4 {

@@ -47,7 +47,7 @@ func startMixedQueue(t *testing.T) (*postfixInstance, listing) {
 		}),
 		p.send(to("f@grey.example", "g@full.example", "h@grey.example")),
 	)
-	// The second entry of a recipient has no reason, so that waitDeferred would wait for ever.
+	// The second entry of a recipient has no reason: waitDeferred would never return.
 	p.waitQueue(func(listed listing) bool { return listed.message(manyID).Queue == "deferred" })
 
 	// With room for one active message, the one after it stays in the incoming queue.
@@ -62,8 +62,8 @@ func startMixedQueue(t *testing.T) (*postfixInstance, listing) {
 	return p, listed
 }
 
-// manyOfOne is how many recipients one message of the mixed queue has: more than
-// duplicate_filter_limit, from where on postqueue lists some of them twice.
+// manyOfOne is the number of recipients of one message in the mixed queue. It is above duplicate_filter_limit,
+// so postqueue lists some of them twice.
 const manyOfOne = 1500
 
 // checkMixedQueue makes sure that the mixed queue is one that the programs could get wrong.
@@ -263,7 +263,7 @@ func testUDP(t *testing.T, listed listing) {
 		r := nobody.emit(t, "-f", "statsd", "--to", receiver.target(), "--dry-run")
 		got := receiver.received()
 		if r.exitCode != 0 || !strings.Contains(r.stdout, receiver.target()) || len(got) != 0 {
-			t.Errorf("want words about %s and no datagrams, got %q and %s", receiver.target(), got, r)
+			t.Errorf("want the target %s named and no datagrams, got %q and %s", receiver.target(), got, r)
 		}
 	})
 }

@@ -63,7 +63,7 @@ func askZabbix(item string) (answer string, err error) {
 	return string(message[head:]), nil
 }
 
-// TestZabbix has the real agent, as its own user, answer for the items of contrib.
+// TestZabbix asks the real agent, which runs as its own user, for the items of contrib.
 func TestZabbix(t *testing.T) {
 	p := startPostfix(t)
 	installEmitter(t)
@@ -99,7 +99,7 @@ func TestZabbix(t *testing.T) {
 	zabbixRefuses(t, "deferred", "authorized_mailq_users")
 }
 
-// TestZabbixTimeout has a queue that cannot be listed in time: the answer must be the emitter's, for the agent
+// TestZabbixTimeout reads a queue that cannot be listed in time. The answer must be the emitter's: the agent
 // itself would only say that the time is up.
 func TestZabbixTimeout(t *testing.T) {
 	p := startPostfix(t)
@@ -122,12 +122,12 @@ func zabbixItem(t testing.TB, metric string) string {
 	return answer
 }
 
-// zabbixRefuses sees to it that the item of a metric has no value: text is none for an item that is a number, and
-// the server then says that it is not supported.
+// zabbixRefuses fails the test if the item of a metric has a value. Text is not a value for an item that is a
+// number: the server then says that it is not supported.
 func zabbixRefuses(t testing.TB, metric, want string) {
 	t.Helper()
 	answer := zabbixItem(t, metric)
 	if _, err := strconv.ParseFloat(strings.TrimSpace(answer), 64); err == nil || !strings.Contains(answer, want) {
-		t.Errorf("postfix.queue[%s]: want no number, and to be told %q, got %q", metric, want, answer)
+		t.Errorf("postfix.queue[%s]: want a text with %q, got %q", metric, want, answer)
 	}
 }
