@@ -1,16 +1,16 @@
 #!/bin/sh
-# Checks the content of the packages. Usage: packaging/test.sh VERSION DEB RPM
-# If the tools for a package are missing, says so and skips it, or fails if REQUIRE=all.
+# Checks what is in the packages. Usage: packaging/test.sh VERSION DEB RPM
+# A package whose tools are missing is left out by name, or fails if REQUIRE=all.
 set -eu
 
 version=$1 deb=$2 rpm=$3
-# Package versions sort a pre-release before its release with a tilde: 1.0.0~rc1.
+# In packages a pre-release comes before its release: 1.0.0~rc1.
 package_version=$(echo "$version" | sed 's/-/~/')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# Fails unless the listing on standard input (lines of mode, owner and path) has exactly the expected files.
+# Fails unless the listing on standard input (lines of mode, owner and path) is exactly the expected files.
 expect_files() {
 	sort >"$scratch/found"
 	sort >"$scratch/expected" <<-EOF
@@ -26,7 +26,7 @@ expect_files() {
 		-rw-r--r-- root/root /usr/share/doc/postfix-queue-monitor/$3
 	EOF
 	if ! diff "$scratch/expected" "$scratch/found"; then
-		fail "$1 does not hold what it should (<: expected, >: found)"
+		fail "$1 has the wrong files (<: expected, >: found)"
 	fi
 }
 
