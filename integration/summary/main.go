@@ -14,6 +14,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -63,6 +64,7 @@ type summary struct {
 func read(events io.Reader, log io.Writer) (summary, error) {
 	s := summary{leftOut: make(map[string][]string)}
 	output := make(map[string]string) // by test, "package name"
+	module := modulePath()
 	decoder := json.NewDecoder(events)
 	for {
 		var e event
@@ -74,7 +76,7 @@ func read(events io.Reader, log io.Writer) (summary, error) {
 		if _, err := io.WriteString(log, e.Output); err != nil {
 			return s, err
 		}
-		pkg := strings.TrimPrefix(e.Package, "example.org/postfix-queue-monitor/")
+		pkg := strings.TrimPrefix(e.Package, module+"/")
 		name := strings.TrimSpace(pkg + " " + e.Test)
 		switch e.Action {
 		case "output":
@@ -91,6 +93,12 @@ func read(events io.Reader, log io.Writer) (summary, error) {
 			delete(output, name)
 		}
 	}
+}
+
+// modulePath returns the path of this module, which all packages have in common.
+func modulePath() string {
+	info, _ := debug.ReadBuildInfo()
+	return info.Main.Path
 }
 
 // noteFailure notes a failure, unless one that was noted before explains it: the failure of a subtest
