@@ -4,7 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -98,28 +97,6 @@ func awaitReport(t testing.TB, says func() report, has func() []report) report {
 		return false, fmt.Sprintf("the plugin says %q; reports are %q", now, reports[max(0, len(reports)-2):])
 	})
 	return awaited
-}
-
-// A perfItem is an item of performance data.
-type perfItem struct {
-	Value            int64
-	Unit, Warn, Crit string
-}
-
-var perfItemPattern = regexp.MustCompile(`^([a-z_]+)=(\d+)(B|s|);([^;]*);([^;]*);0$`)
-
-// parsePerfdata returns the items by label.
-func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
-	t.Helper()
-	items := make(map[string]perfItem)
-	for word := range strings.FieldsSeq(perfdata) {
-		m := perfItemPattern.FindStringSubmatch(word)
-		if m == nil {
-			t.Fatalf("invalid performance data %q: %s", word, perfdata)
-		}
-		items[m[1]] = perfItem{int64(number(t, m[2])), m[3], m[4], m[5]}
-	}
-	return items
 }
 
 // relayCheck is the check of a small relay, which contrib has as an example for each monitoring system.

@@ -46,7 +46,6 @@ func (c command) check(t testing.TB, args ...string) answer {
 
 var (
 	line1Pattern = regexp.MustCompile(`^POSTFIX_QUEUE (OK|WARNING|CRITICAL|UNKNOWN) - ([^|]*[^| ])(?: \| ([^|]+))?$`)
-	perfPattern  = regexp.MustCompile(`^([a-z0-9_]+)=([0-9]+)(B|s|);([-@~:.0-9]*);([-@~:.0-9]*);0$`)
 	exitCodes    = map[string]int{"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 )
 
@@ -59,18 +58,11 @@ func takeApart(t testing.TB, r result) answer {
 		t.Fatalf("not the answer of a plugin: %s", r)
 	}
 	a := answer{result: r, state: parts[1], text: parts[2], perf: make(map[string]int64)}
-	for item := range strings.FieldsSeq(parts[3]) {
-		p := perfPattern.FindStringSubmatch(item)
-		if p == nil {
-			t.Fatalf("invalid performance data %q: %s", item, r)
+	for label, item := range parsePerfdata(t, parts[3]) {
+		if want := perfUnit(label); item.Unit != want {
+			t.Errorf("%s has unit %q, want %q: %s", label, item.Unit, want, r)
 		}
-		if want := perfUnit(p[1]); p[3] != want {
-			t.Errorf("%s has unit %q, want %q: %s", p[1], p[3], want, r)
-		}
-		if _, twice := a.perf[p[1]]; twice {
-			t.Fatalf("performance data has two %s: %s", p[1], r)
-		}
-		a.perf[p[1]] = int64(number(t, p[2]))
+		a.perf[label] = item.Value
 	}
 	if r.exitCode != exitCodes[a.state] {
 		t.Errorf("the exit code is not that of %s: %s", a.state, r)
@@ -83,6 +75,31 @@ func takeApart(t testing.TB, r result) answer {
 		t.Errorf("the answer has unsafe characters: %q", r.stdout)
 	}
 	return a
+}
+
+// A perfItem is an item of performance data.
+type perfItem struct {
+	Value            int64
+	Unit, Warn, Crit string
+}
+
+var perfPattern = regexp.MustCompile(`^([a-z0-9_]+)=([0-9]+)(B|s|);([-@~:.0-9]*);([-@~:.0-9]*);0$`)
+
+// parsePerfdata returns the items by label.
+func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
+	t.Helper()
+	items := make(map[string]perfItem)
+	for word := range strings.FieldsSeq(perfdata) {
+		m := perfPattern.FindStringSubmatch(word)
+		if m == nil {
+			t.Fatalf("invalid performance data %q: %s", word, perfdata)
+		}
+		if _, twice := items[m[1]]; twice {
+			t.Fatalf("duplicate performance data %s: %s", m[1], perfdata)
+		}
+		items[m[1]] = perfItem{int64(number(t, m[2])), m[3], m[4], m[5]}
+	}
+	return items
 }
 
 func perfUnit(label string) string {
