@@ -12,7 +12,7 @@ FUZZTIME  ?= 60s
 SAMPLE  = testdata/listing/3.7.11/deferred.json
 SCRIPTS = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.bash contrib/netdata/*.conf)
 PAGES   = build/check_postfix_queue.8.gz build/postfix_queue_emit.1.gz
-# Tools run here, also where GOARCH says that the product does not.
+# Tools run on this machine, even if GOARCH says that the product does not.
 TOOL    = GOARCH= go tool -modfile=tools.mod
 
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
@@ -25,7 +25,7 @@ all: build
 build: ## build both programs into build/ (default)
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
 
-# Whatever state the check reports is a finding to show; an exit code that is no state is an error.
+# Every state that the check reports is a finding to show; an exit code above 3 is an error.
 run: build ## run both programs: on this machine's queue if Postfix answers, else on a captured listing
 	@if finding=$$(build/check_postfix_queue); then \
 		echo "The queue of this machine's Postfix:"; input=; \
@@ -58,7 +58,7 @@ unit: ## run the unit tests and the end-to-end scripts
 integration: integration-tools ## run the tests against a real Postfix, a private one (root)
 	$(run_tests) ./integration/...
 
-# Without the packages the tests leave out what they cannot do, unless REQUIRE=all.
+# Without the packages the tests leave out what they cannot do, or fail if REQUIRE=all.
 integration-tools:
 	@if [ "$(INSTALL)" = no ]; then echo "Installing nothing: INSTALL=no"; \
 	elif [ "$$(id -u)" != 0 ]; then echo "Installing nothing: not root"; \

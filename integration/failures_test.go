@@ -201,7 +201,7 @@ func TestConfigDirRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("not where it is an instance of its own", func(t *testing.T) {
+	t.Run("allowed if it is an instance", func(t *testing.T) {
 		p := startWithMail(t, 1)
 		dir := copyConfig(t)
 		p.set("multi_instance_directories=" + dir)

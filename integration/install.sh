@@ -18,7 +18,7 @@ give_up() {
 	exit 1
 }
 
-# Fails if the integration tests cannot run here, whatever is installed, and says why.
+# Fails if the integration tests could not run here with any packages, and says why.
 check_machine() {
 	if [ "$(id -u)" != 0 ]; then
 		echo "not root"

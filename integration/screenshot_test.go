@@ -11,7 +11,7 @@ import (
 )
 
 // TestScreenshot makes the picture of the documentation, for "make screenshot": Netdata's dashboard with the queue of a
-// private Postfix that grew and shrank. It has a build tag of its own, as it has nothing to say about the programs.
+// private Postfix that grew and shrank. It has an extra build tag because it tests nothing.
 func TestScreenshot(t *testing.T) {
 	const chromium = "/usr/bin/chromium"
 	needNetdata(t)
