@@ -21,8 +21,14 @@ list_remaining() {
 			$1 in ours && $2 != "not-installed" && (action == "purge" || $2 != "config-files") {print $1}' "$record" -
 }
 
+list_all() {
+	for action in remove purge; do
+		list_remaining $action
+	done
+}
+
 export DEBIAN_FRONTEND=noninteractive
-echo "Removing $(wc -l <"$record") packages, those of $record"
+echo "Removing $(list_all | wc -l) packages, those of $record"
 # dpkg removes what it is told to and nothing else, and refuses what other packages depend on.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -30,10 +36,10 @@ failed=
 for action in remove purge; do
 	list_remaining "$action" | xargs --no-run-if-empty dpkg "--$action" >>"$log" 2>&1 || failed=yes
 done
-left=$(for action in remove purge; do list_remaining $action; done)
+left=$(list_all)
 if [ -n "$failed$left" ]; then
 	cat "$log" >&2
-	echo "purge.sh: dpkg failed; still there: $(echo "$left" | tr '\n' ' ')" >&2
+	echo "purge.sh: dpkg failed, see above; other packages may need these: $(echo "$left" | tr '\n' ' ')" >&2
 	exit 1
 fi
 rm -rf "$(dirname "$record")"
