@@ -84,7 +84,7 @@ func TestIcingaArguments(t *testing.T) {
 				"--by-reason", "--older-than 3600", "--reason late", "--reason refused",
 				"--recipient @example[.]com$", "--sender !^news@",
 			},
-			" OK - no emails (sender not ^news@, recipient @example[.]com?, " +
+			" OK - no emails (sender not ^news@, recipient @example[.]com$, " +
 				"reason late or refused, at least 1h old) | ",
 		},
 		"file": {

@@ -65,7 +65,7 @@ func TestInput(t *testing.T) {
 		},
 		"text with a message that is missing": {
 			content: strings.Replace(text, firstMessage, "", 1),
-			cause:   `the listing has 2 messages of 0 KiB where its summary says 3`,
+			cause:   `the listing has 2 messages of 0 KiB, but its summary says 3`,
 			check:   `at least 2 emails$`,
 		},
 	}

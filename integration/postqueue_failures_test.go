@@ -173,7 +173,7 @@ func TestPostqueueDies(t *testing.T) {
 		"killed at a line's end":                {list + "kill -KILL $$", killed, twoEmails},
 		"killed inside a line":                  {list + partOfLine + "kill -KILL $$", killed, twoEmails},
 		"without a word":                        {"exit 1", `exit status 1`, ""},
-		"after something else than a listing":   {"echo hello", `no line of the listing can be understood`, ""},
+		"after something else than a listing":   {"echo hello", `no line of the listing can be parsed`, ""},
 		"not even started, for its interpreter": {"#!/nowhere/sh", `/usr/sbin/postqueue`, ""},
 		"for an unknown reason": {
 			"echo 'postqueue: fatal: no paper' >&2; exit 75",

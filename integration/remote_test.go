@@ -192,7 +192,7 @@ func TestRemote(t *testing.T) {
 		}
 	})
 	t.Run("ssh fails", func(t *testing.T) {
-		expect(t, "gone", "UNKNOWN", "the input is empty, as it is when the command that makes it failed",
+		expect(t, "gone", "UNKNOWN", "the input is empty, as it is when the command that makes it fails",
 			"the input is empty")
 	})
 	t.Run("the connection breaks", func(t *testing.T) {

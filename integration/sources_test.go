@@ -320,7 +320,7 @@ func TestCorruptFilesAreCounted(t *testing.T) {
 		t.Error(r)
 	}
 	r = runAs(t, "nobody", program(t, "check_postfix_queue"), "-c", "corrupt=0")
-	if r.exitCode != 3 || !strings.Contains(r.stdout, "corrupt is not known from this source") {
+	if r.exitCode != 3 || !strings.Contains(r.stdout, "this source does not know corrupt") {
 		t.Error(r)
 	}
 	r = runAs(t, "root", program(t, "check_postfix_queue"))

@@ -85,7 +85,7 @@ func TestZabbix(t *testing.T) {
 	p.hold(p.list()[0].ID)
 	t.Run("emails", verify)
 
-	zabbixRefuses(t, "no_such_metric", "--metrics no_such_metric: there is no such metric")
+	zabbixRefuses(t, "no_such_metric", `--metrics: unknown metric "no_such_metric"`)
 	zabbixRefuses(t, "", "the value of --metrics is empty")
 	// The agent passes only plain words to a command.
 	zabbixRefuses(t, "deferred*", "ZBX_NOTSUPPORTED\x00Special characters")
