@@ -76,6 +76,9 @@ func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, erro
 		}
 		list = append(list, queue.Instance{Name: nameOf(i, p.ownName(ctx)), ConfigDir: dir})
 	}
+	if len(list) == 0 {
+		return nil, errors.New("postconf does not say where its main.cf is; run it by hand as this user")
+	}
 	return list, nil
 }
 
