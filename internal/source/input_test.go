@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/snapshot"
 )
 
 func TestInput(t *testing.T) {
@@ -69,6 +70,60 @@ func TestInput(t *testing.T) {
 			}
 			if messages != tt.messages {
 				t.Errorf("%d messages, want %d", messages, tt.messages)
+			}
+		})
+	}
+}
+
+func TestInputThatIsASnapshot(t *testing.T) {
+	// snapshotOf returns a snapshot of an empty queue, taken some time ago.
+	snapshotOf := func(t *testing.T, age time.Duration, q queue.Query) string {
+		t.Helper()
+		readings, err := (&input{path: filepath.Join(listings, "3.7.11", "empty.txt")}).readings(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readings[0].Instance.Name = "mx1"
+		readings[0].Summary.AsOf = time.Now().Add(-age)
+		var text strings.Builder
+		if err := snapshot.Write(&text, readings, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		return text.String()
+	}
+	withReasons := queue.Query{Reasons: true}
+	tests := []struct {
+		name    string
+		age     time.Duration
+		written queue.Query
+		asked   queue.Query
+		cut     int // bytes at the end
+		err     string
+	}{
+		{name: "young enough", age: time.Minute},
+		{name: "with reasons", age: time.Minute, written: withReasons, asked: withReasons},
+		{name: "too old", age: 6 * time.Minute, err: "PATH was written 6m ago, more than 5m"},
+		{name: "without reasons", age: time.Minute, asked: withReasons, err: "PATH does not say why mail is deferred; write it with --by-reason"},
+		{
+			name:  "a filter that comes too late",
+			age:   time.Minute,
+			asked: queue.Query{Filter: queue.Filter{OlderThan: time.Hour}},
+			err:   "a snapshot has numbers but no messages; filter when it is written",
+		},
+		{name: "cut off", cut: 10, err: "PATH: the snapshot is damaged, cut off or of another version"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "snapshot.json")
+			text := snapshotOf(t, tt.age, tt.written)
+			writeFile(t, path, text[:len(text)-tt.cut], 0o600)
+			readings, err := (&input{path: path, maxAge: 5 * time.Minute}).readings(t.Context(), tt.asked)
+			said := strings.ReplaceAll(errorText(err), path, "PATH")
+			if (tt.err == "") != (err == nil) || !strings.HasPrefix(said, tt.err) {
+				t.Fatalf("error %q, want %q", said, tt.err)
+			}
+			if err == nil && (len(readings) != 1 || readings[0].Instance.Name != "mx1" || !readings[0].Complete()) {
+				t.Errorf("readings %+v", readings)
 			}
 		})
 	}

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,13 +13,16 @@ func TestPlainSetting(t *testing.T) {
 		fails              bool
 	}{
 		{name: "nothing", want: "/default"},
-		{name: "said", mainCF: "queue_directory = /var/spool/out\n", want: "/var/spool/out"},
-		{name: "said twice", mainCF: "queue_directory=/a\nqueue_directory =/b\n", want: "/b"},
+		{name: "set", mainCF: "queue_directory = /var/spool/out\n", want: "/var/spool/out"},
+		{name: "set twice", mainCF: "queue_directory=/a\nqueue_directory =/b\n", want: "/b"},
+		{name: "set to nothing", mainCF: "queue_directory =\n", want: ""},
 		{name: "a comment", mainCF: "#queue_directory = /a\n", want: "/default"},
 		{name: "on the next line", mainCF: "queue_directory =\n# comment\n\n   /a\nother = x\n /b\n", want: "/a", fails: true},
 		{name: "another parameter's continuation", mainCF: "other = x\n queue_directory = /a\n", want: "/default"},
 		{name: "a name that only begins so", mainCF: "queue_directory_x = /a\n", want: "/default"},
 		{name: "refers to another", mainCF: "queue_directory = $base/a\n", fails: true},
+		{name: "two words", mainCF: "queue_directory = /a b\n", fails: true},
+		{name: "a line too long to read", mainCF: "x = " + strings.Repeat("x", 100<<10) + "\n", fails: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -26,5 +31,56 @@ func TestPlainSetting(t *testing.T) {
 				t.Errorf("got %q, %v; want %q", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// postconf is asked only for what cannot be read in main.cf.
+func TestQueueDir(t *testing.T) {
+	spool, other := t.TempDir(), t.TempDir()
+	for _, dir := range []string{spool, other} {
+		if err := os.Mkdir(filepath.Join(dir, "active"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name     string
+		mainCF   string
+		postconf string
+		want     string
+		err      string
+	}{
+		{name: "a plain value", mainCF: "queue_directory = " + spool, postconf: "exit 1", want: spool},
+		{name: "a reference", mainCF: "queue_directory = $x", postconf: "echo " + other, want: other},
+		{name: "a relative path", mainCF: "queue_directory = spool", postconf: "echo " + other, want: other},
+		{name: "not a queue directory", mainCF: "queue_directory = " + t.TempDir(), postconf: "echo " + other, want: other},
+		{
+			name:     "postconf fails",
+			mainCF:   "queue_directory = $x",
+			postconf: "echo 'postconf: fatal: y' >&2; exit 1",
+			err:      "postconf -c CONFIG -xh queue_directory: exit status 1: postconf: fatal: y; run it by hand as this user",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			programs := install(t, map[string]string{"postconf": `[ "$3 $4" = "-xh queue_directory" ] || exit 2; ` + tt.postconf})
+			configDir := t.TempDir()
+			writeFile(t, filepath.Join(configDir, "main.cf"), tt.mainCF+"\n", 0o644)
+			got, err := postfix{configDir: configDir, dirs: []string{programs}}.queueDir(t.Context())
+			said := strings.NewReplacer(programs+"/", "", configDir, "CONFIG").Replace(errorText(err))
+			if got != tt.want || said != tt.err {
+				t.Errorf("got %s, %q; want %s, %q", got, said, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+func TestPathOfMainCF(t *testing.T) {
+	for dir, want := range map[string]string{
+		"":                 "/etc/postfix/main.cf",
+		"/etc/postfix-out": "/etc/postfix-out/main.cf",
+	} {
+		if got := (postfix{configDir: dir}).mainCF(); got != want {
+			t.Errorf("%s: got %s, want %s", dir, got, want)
+		}
 	}
 }

@@ -138,14 +138,25 @@ func serve(t *testing.T, answer func(net.Conn)) (queueDir string) {
 			t.Fatal(err)
 		}
 	}
-	listener, err := net.Listen("unix", filepath.Join(queueDir, "public", "showq"))
+	listen(t, filepath.Join(queueDir, "public", "showq"), answer)
+	return queueDir
+}
+
+// listen makes a socket that answers one client after another.
+func listen(t *testing.T, path string, answer func(net.Conn)) {
+	t.Helper()
+	listener, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if conn, err := listener.Accept(); err == nil {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
 			answer(conn)
 			conn.Close()
 		}
@@ -154,7 +165,6 @@ func serve(t *testing.T, answer func(net.Conn)) (queueDir string) {
 		listener.Close()
 		<-done
 	})
-	return queueDir
 }
 
 func TestShowqThatMisbehaves(t *testing.T) {
@@ -162,23 +172,55 @@ func TestShowqThatMisbehaves(t *testing.T) {
 	drain := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) } // until the client is gone
 	tests := []struct {
 		name     string
-		answer   func(net.Conn)
-		messages int
+		answer   func(conn net.Conn, late func())
+		isLate   bool // the time is up after the first message
+		messages int  // -1: any, but not none
 		check    func(error) bool
 	}{
-		{name: "says nothing", answer: drain, check: isDeadline},
-		{name: "sends half a message and waits", answer: func(c net.Conn) { fmt.Fprint(c, banner()+one+one[:20]); drain(c) }, messages: 1, check: isDeadline},
-		{name: "sends half a message and dies", answer: func(c net.Conn) { fmt.Fprint(c, banner()+one+one[:20]) }, messages: 1, check: says("does not speak the protocol of showq: it ends before the end of the listing")},
-		{name: "sends for ever", answer: func(c net.Conn) { _, _ = io.Copy(c, &repeating{one}) }, messages: -1, check: isDeadline},
-		{name: "is old", answer: func(c net.Conn) { fmt.Fprint(c, "Mail queue is empty\n") }, check: says("answers with text, as Postfix 3.0 and earlier do")},
+		{
+			name:   "says nothing",
+			answer: func(c net.Conn, late func()) { late(); drain(c) },
+			check:  isDeadline,
+		},
+		{
+			name:     "sends half a message and waits",
+			answer:   func(c net.Conn, _ func()) { fmt.Fprint(c, banner()+one+one[:20]); drain(c) },
+			isLate:   true,
+			messages: 1,
+			check:    isDeadline,
+		},
+		{
+			name:     "sends half a message and dies",
+			answer:   func(c net.Conn, _ func()) { fmt.Fprint(c, banner()+one+one[:20]) },
+			messages: 1,
+			check:    says("does not speak the protocol of showq: it ends before the end of the listing"),
+		},
+		{
+			name:     "sends for ever",
+			answer:   func(c net.Conn, _ func()) { _, _ = io.Copy(c, &repeating{one}) },
+			isLate:   true,
+			messages: -1,
+			check:    isDeadline,
+		},
+		{
+			name:   "is old",
+			answer: func(c net.Conn, _ func()) { fmt.Fprint(c, "Mail queue is empty\n") },
+			check:  says("answers with text, as Postfix 3.0 and earlier do"),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := serve(t, tt.answer)
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			late := func() { cancel(context.DeadlineExceeded) }
+			dir := serve(t, func(conn net.Conn) { tt.answer(conn, late) })
 			messages := 0
-			_, err := (&Showq{QueueDir: dir}).Read(ctx, queue.Envelopes, func(*queue.Message) { messages++ })
+			_, err := (&Showq{QueueDir: dir}).Read(ctx, queue.Envelopes, func(*queue.Message) {
+				messages++
+				if tt.isLate {
+					late()
+				}
+			})
 			if !tt.check(err) {
 				t.Errorf("error %v", err)
 			}
