@@ -70,7 +70,7 @@ func TestReadEnvelope(t *testing.T) {
 		},
 		{
 			name:    "one of two is done",
-			file:    head + rec('D', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content,
+			file:    head + rec('D', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content + rec('R', "never@example.org"),
 			arrival: 1234, size: 50, sender: "a@example.com", recipients: "c@example.org",
 		},
 		{
