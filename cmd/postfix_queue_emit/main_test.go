@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,6 +24,45 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	scripttest.Run(t, "../../testdata/script/emit")
+}
+
+// brokenOnce is an output that panics once.
+type brokenOnce struct{ broken bool }
+
+func (w *brokenOnce) Write(p []byte) (int, error) {
+	if !w.broken {
+		w.broken = true
+		panic("oops")
+	}
+	return len(p), nil
+}
+
+func TestPanicIsAFailure(t *testing.T) {
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"--version"}, nil, new(brokenOnce), &stderr)
+	want := "postfix_queue_emit: internal error: oops; please report it\n"
+	if code != exitFailed || stderr.String() != want {
+		t.Errorf("exit code %d, errors %q; want %d, %q", code, stderr.String(), exitFailed, want)
+	}
+}
+
+func TestDefaultsAreDocumented(t *testing.T) {
+	o, err := parseOptions(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripttest.DefaultsAreDocumented(t, o.Common, usage, map[string]string{
+		"format":       o.Format.Name,
+		"to":           o.To,
+		"prefix":       *o.Prefix,
+		"tags":         string(o.TagStyle),
+		"part":         "charts,values",
+		"update-every": strconv.Itoa(int(*o.UpdateEvery)),
+		"priority":     strconv.Itoa(int(*o.Priority)),
+	})
+	if *o.Part != (parts{charts: true, values: true}) {
+		t.Errorf("the default of --part is %+v", *o.Part)
+	}
 }
 
 func TestOptionsAreDocumented(t *testing.T) {

@@ -1,9 +1,12 @@
 package deliver
 
 import (
+	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -42,6 +45,40 @@ func TestSendToFileFailsWhole(t *testing.T) {
 	}
 	if err := File(filepath.Join(dir, "x")).Send(t.Context(), []byte("x")); err == nil || !strings.HasPrefix(err.Error(), "cannot write "+dir) {
 		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// A disk that is full leaves the old document, and nothing else behind.
+func TestSendToFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.prom")
+	if err := File(path).Send(t.Context(), []byte("old\n")); err != nil {
+		t.Fatal(err)
+	}
+	// A file that would become larger than this stands in for the full disk.
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := before
+	limit.Cur = 4096
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	err := File(path).Send(t.Context(), make([]byte, 5000))
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("error %v, want %v", err, syscall.EFBIG)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "old\n" {
+		t.Errorf("%q, %v", got, err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
 		t.Errorf("left behind: %v, %v", entries, err)

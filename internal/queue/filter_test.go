@@ -140,6 +140,16 @@ func TestSummarizeFiltered(t *testing.T) {
 	}
 }
 
+func TestOlderThanAdmitsItsVeryAge(t *testing.T) {
+	now := time.Now()
+	f := Filter{OlderThan: time.Hour}
+	for age, want := range map[time.Duration]bool{time.Hour - 1: false, time.Hour: true, time.Hour + 1: true} {
+		if got := f.admits(&Message{Queue: Hold, Arrival: now.Add(-age)}, now); got != want {
+			t.Errorf("%v: %v, want %v", age, got, want)
+		}
+	}
+}
+
 func TestSummarizeRefusesAgesThatNobodyKnows(t *testing.T) {
 	text := messages{list: stuckQueue(), facts: Facts{NoArrivalTimes: true}}
 	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrNoArrivalTimes) {
