@@ -110,23 +110,55 @@ func TestDescribeReading(t *testing.T) {
 		queue.Summary
 		want string
 	}{
-		{"numbers", queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2, SizeBytes: 2048}}, "mx: 2 emails, 2 KiB; source spool: x, 0.500 s"},
+		{
+			"numbers",
+			queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2, SizeBytes: 2048}},
+			"mx: 2 emails, 2 KiB; source spool: x, 0.500 s",
+		},
 		{"one", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}}, "mx: 1 email, 0 B; source spool: x, 0.500 s"},
 		{"empty", queue.Summary{}, "mx: 0 emails, 0 B; source spool: x, 0.500 s"},
-		{"cut short", queue.Summary{Visited: 1, Partial: true, Total: queue.Tally{Messages: 1}}, "mx: 1 email, 0 B (a lower bound); source spool: x, 0.500 s"},
-		{"cut short before the first that counts", queue.Summary{Visited: 1, Partial: true}, "mx: 0 emails, 0 B (a lower bound); source spool: x, 0.500 s"},
+		{
+			"cut short",
+			queue.Summary{Visited: 1, Partial: true, Total: queue.Tally{Messages: 1}},
+			"mx: 1 email, 0 B (a lower bound); source spool: x, 0.500 s",
+		},
+		{
+			"cut short before the first that counts",
+			queue.Summary{Visited: 1, Partial: true},
+			"mx: 0 emails, 0 B (a lower bound); source spool: x, 0.500 s",
+		},
 		{"cut short at once", queue.Summary{Partial: true}, "mx: source spool: x, 0.500 s"},
 		{"down", queue.Summary{Partial: true, Facts: queue.Facts{Down: "nobody listens"}}, "mx: source spool: x, 0.500 s"},
-		{"down, and read", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Down: "nobody listens"}}, "mx: 1 email, 0 B; source spool: x, 0.500 s"},
+		{
+			"down, and read",
+			queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Down: "nobody listens"}},
+			"mx: 1 email, 0 B; source spool: x, 0.500 s",
+		},
 		{"down, and empty", queue.Summary{Facts: queue.Facts{Down: "nobody listens"}}, "mx: source spool: x, 0.500 s"},
-		{"down, from a snapshot", queue.Summary{Total: queue.Tally{Messages: 9}, Facts: queue.Facts{Down: "nobody listens"}}, "mx: 9 emails, 0 B; source spool: x, 0.500 s"},
-		{"unreadable line", queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Unreadable: 1}}, "mx: 1 email, 0 B, 1 line unreadable; source spool: x, 0.500 s"},
-		{"unreadable lines", queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2}, Facts: queue.Facts{Unreadable: 2}}, "mx: 2 emails, 0 B, 2 lines unreadable; source spool: x, 0.500 s"},
+		{
+			"down, from a snapshot",
+			queue.Summary{Total: queue.Tally{Messages: 9}, Facts: queue.Facts{Down: "nobody listens"}},
+			"mx: 9 emails, 0 B; source spool: x, 0.500 s",
+		},
+		{
+			"unreadable line",
+			queue.Summary{Visited: 1, Total: queue.Tally{Messages: 1}, Facts: queue.Facts{Unreadable: 1}},
+			"mx: 1 email, 0 B, 1 line unreadable; source spool: x, 0.500 s",
+		},
+		{
+			"unreadable lines",
+			queue.Summary{Visited: 2, Total: queue.Tally{Messages: 2}, Facts: queue.Facts{Unreadable: 2}},
+			"mx: 2 emails, 0 B, 2 lines unreadable; source spool: x, 0.500 s",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.Source, tt.Detail = "spool", "x"
-			got := describeReading(queue.Reading{Instance: queue.Instance{Name: "mx"}, Summary: &tt.Summary, Took: time.Second / 2})
+			got := describeReading(queue.Reading{
+				Instance: queue.Instance{Name: "mx"},
+				Summary:  &tt.Summary,
+				Took:     time.Second / 2,
+			})
 			if len(got) != 1 || got[0] != tt.want {
 				t.Errorf("got %q, want %s", got, tt.want)
 			}
@@ -152,7 +184,10 @@ func TestDelivery(t *testing.T) {
 			}
 			address, received := receive(t, tt.network, address)
 			var stdout, stderr bytes.Buffer
-			args := []string{"-f", tt.format, "-i", "../../testdata/listing/3.7.11/mixed.json", "--max-age", "0", "--to", tt.network + "://" + address}
+			args := []string{
+				"-f", tt.format, "-i", "../../testdata/listing/3.7.11/mixed.json", "--max-age", "0", "--to",
+				tt.network + "://" + address,
+			}
 			if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitDone || stdout.Len()+stderr.Len() > 0 {
 				t.Fatalf("exit code %d, output %q, errors %q", code, stdout.String(), stderr.String())
 			}

@@ -90,56 +90,331 @@ func TestJudgeOneInstance(t *testing.T) {
 		perf       bool
 	}{
 		{name: "no thresholds", reading: whole(nil), state: OK, line: headline, perf: true},
-		{name: "within thresholds", reading: whole(nil), warn: "50 size=40M age=1d", crit: "100", state: OK, line: headline, perf: true},
-		{name: "above a warning", reading: whole(nil), warn: "44", crit: "100", state: Warning, line: "45 emails (above 44), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "above both", reading: whole(nil), warn: "20", crit: "30", state: Critical, line: "45 emails (above 30), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "a critical size stands before a warning count", reading: whole(nil), warn: "20", crit: "size=10M", state: Critical, line: "33.5 MiB (above 10 MiB), 45 emails (above 20), oldest 5h 59m", perf: true},
-		{name: "too few", reading: whole(nil), crit: "100:", state: Critical, line: "45 emails (below 100), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "inside", reading: whole(nil), warn: "@40:50", state: Warning, line: "45 emails (within 40 to 50), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "inside without end", reading: whole(nil), warn: "@40:", state: Warning, line: "45 emails (40 or more), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "inside without start", reading: whole(nil), warn: "@~:45", state: Warning, line: "45 emails (45 or less), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "exactly", reading: whole(nil), warn: "@45:45", state: Warning, line: "45 emails (exactly 45), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "anything", reading: whole(nil), warn: "@~:", state: Warning, line: "45 emails (any value alerts), 33.5 MiB, oldest 5h 59m", perf: true},
-		{name: "metrics outside the headline", reading: whole(nil), warn: "hold=2 hold_age=1d active_size=1 forced_expire=@0", crit: "deferred=30 recipients=44", state: Critical,
-			line: "45 recipients (above 44), 40 deferred (above 30), 0 force-expired (exactly 0), active 2 KiB (above 1 KiB), 3 hold (above 2), oldest hold 3d 4h (above 1d), " + headline, perf: true},
-		{name: "limits are not rounded", reading: whole(nil), warn: "size=34303 age=21539", state: Warning, line: "33.5 MiB (above 34303 KiB), oldest 5h 59m (above 21539s), 45 emails", perf: true},
-		{name: "rounding would hide the breach of a size", reading: whole(func(s *queue.Summary) { s.Total.SizeBytes = 10<<20 + 1 }), warn: "size=10M", state: Warning, line: "10485761 B (above 10485760 B), 45 emails, oldest 5h 59m", perf: true},
-		{name: "rounding would hide the breach of an age", reading: whole(func(s *queue.Summary) { s.Queues[queue.Deferred].Oldest = now.Add(-86401 * time.Second) }), warn: "age=1d", state: Warning, line: "oldest 86401 s (above 86400 s), 45 emails, 33.5 MiB", perf: true},
-		{name: "a fraction", reading: whole(nil), warn: "44.5", state: Warning, line: "45 emails (above 44.5), 33.5 MiB, oldest 5h 59m", perf: true},
+		{
+			name:    "within thresholds",
+			reading: whole(nil),
+			warn:    "50 size=40M age=1d",
+			crit:    "100",
+			state:   OK,
+			line:    headline,
+			perf:    true,
+		},
+		{
+			name:    "above a warning",
+			reading: whole(nil),
+			warn:    "44",
+			crit:    "100",
+			state:   Warning,
+			line:    "45 emails (above 44), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "above both",
+			reading: whole(nil),
+			warn:    "20",
+			crit:    "30",
+			state:   Critical,
+			line:    "45 emails (above 30), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "a critical size stands before a warning count",
+			reading: whole(nil),
+			warn:    "20",
+			crit:    "size=10M",
+			state:   Critical,
+			line:    "33.5 MiB (above 10 MiB), 45 emails (above 20), oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "too few",
+			reading: whole(nil),
+			crit:    "100:",
+			state:   Critical,
+			line:    "45 emails (below 100), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "inside",
+			reading: whole(nil),
+			warn:    "@40:50",
+			state:   Warning,
+			line:    "45 emails (within 40 to 50), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "inside without end",
+			reading: whole(nil),
+			warn:    "@40:",
+			state:   Warning,
+			line:    "45 emails (40 or more), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "inside without start",
+			reading: whole(nil),
+			warn:    "@~:45",
+			state:   Warning,
+			line:    "45 emails (45 or less), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "exactly",
+			reading: whole(nil),
+			warn:    "@45:45",
+			state:   Warning,
+			line:    "45 emails (exactly 45), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "anything",
+			reading: whole(nil),
+			warn:    "@~:",
+			state:   Warning,
+			line:    "45 emails (any value alerts), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "metrics outside the headline",
+			reading: whole(nil),
+			warn:    "hold=2 hold_age=1d active_size=1 forced_expire=@0",
+			crit:    "deferred=30 recipients=44",
+			state:   Critical,
+			line: "45 recipients (above 44), 40 deferred (above 30), 0 force-expired (exactly 0), active 2 KiB (above " +
+				"1 KiB), 3 hold (above 2), oldest hold 3d 4h (above 1d), " + headline,
+			perf: true,
+		},
+		{
+			name:    "limits are not rounded",
+			reading: whole(nil),
+			warn:    "size=34303 age=21539",
+			state:   Warning,
+			line:    "33.5 MiB (above 34303 KiB), oldest 5h 59m (above 21539s), 45 emails",
+			perf:    true,
+		},
+		{
+			name:    "rounding would hide the breach of a size",
+			reading: whole(func(s *queue.Summary) { s.Total.SizeBytes = 10<<20 + 1 }),
+			warn:    "size=10M",
+			state:   Warning,
+			line:    "10485761 B (above 10485760 B), 45 emails, oldest 5h 59m",
+			perf:    true,
+		},
+		{
+			name:    "rounding would hide the breach of an age",
+			reading: whole(func(s *queue.Summary) { s.Queues[queue.Deferred].Oldest = now.Add(-86401 * time.Second) }),
+			warn:    "age=1d",
+			state:   Warning,
+			line:    "oldest 86401 s (above 86400 s), 45 emails, 33.5 MiB",
+			perf:    true,
+		},
+		{
+			name:    "a fraction",
+			reading: whole(nil),
+			warn:    "44.5",
+			state:   Warning,
+			line:    "45 emails (above 44.5), 33.5 MiB, oldest 5h 59m",
+			perf:    true,
+		},
 		{name: "empty", reading: queue.Reading{Summary: empty()}, warn: "10", state: OK, line: "queue is empty", perf: true},
-		{name: "empty, and that is wrong", reading: queue.Reading{Summary: empty()}, crit: "1:", state: Critical, line: "0 emails (below 1), 0 B, oldest 0s", perf: true},
-		{name: "one unreadable line", reading: whole(func(s *queue.Summary) { s.Unreadable = 1 }), state: OK, line: headline + ", 1 line unreadable", perf: true},
-		{name: "unreadable lines and a breach", reading: whole(func(s *queue.Summary) { s.Unreadable = 3 }), warn: "10", state: Warning, line: "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable", perf: true},
-		{name: "a metric that is not known", reading: whole(func(s *queue.Summary) { s.NoArrivalTimes = true }), warn: "10 age=5m", state: Unknown, line: "this source does not know age (a text listing does not say: use the output of postqueue -j), 45 emails (above 10), 33.5 MiB", perf: true},
-		{name: "a metric that the spool alone knows", reading: whole(nil), crit: "corrupt=0", state: Unknown, line: "this source does not know corrupt (only the source spool sees these files: run this as root or the mail owner), " + headline, perf: true},
-		{name: "all on hold", reading: whole(func(s *queue.Summary) { s.Total = *s.Queues[queue.Hold] }), warn: "10", state: OK, line: "3 emails, 122 KiB, all on hold", perf: true},
-		{name: "a metric that is not known hides no critical", reading: whole(func(s *queue.Summary) { s.NoArrivalTimes = true }), warn: "age=5m", crit: "10", state: Critical, line: "45 emails (above 10), this source does not know age (a text listing does not say: use the output of postqueue -j), 33.5 MiB", perf: true},
+		{
+			name:    "empty, and that is wrong",
+			reading: queue.Reading{Summary: empty()},
+			crit:    "1:",
+			state:   Critical,
+			line:    "0 emails (below 1), 0 B, oldest 0s",
+			perf:    true,
+		},
+		{
+			name:    "one unreadable line",
+			reading: whole(func(s *queue.Summary) { s.Unreadable = 1 }),
+			state:   OK,
+			line:    headline + ", 1 line unreadable",
+			perf:    true,
+		},
+		{
+			name:    "unreadable lines and a breach",
+			reading: whole(func(s *queue.Summary) { s.Unreadable = 3 }),
+			warn:    "10",
+			state:   Warning,
+			line:    "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable",
+			perf:    true,
+		},
+		{
+			name:    "a metric that is not known",
+			reading: whole(func(s *queue.Summary) { s.NoArrivalTimes = true }),
+			warn:    "10 age=5m",
+			state:   Unknown,
+			line: "this source does not know age (a text listing does not say: use the output of postqueue -j), 45 " +
+				"emails (above 10), 33.5 MiB",
+			perf: true,
+		},
+		{
+			name:    "a metric that the spool alone knows",
+			reading: whole(nil),
+			crit:    "corrupt=0",
+			state:   Unknown,
+			line: "this source does not know corrupt (only the source spool sees these files: run this as root or the " +
+				"mail owner), " + headline,
+			perf: true,
+		},
+		{
+			name:    "all on hold",
+			reading: whole(func(s *queue.Summary) { s.Total = *s.Queues[queue.Hold] }),
+			warn:    "10",
+			state:   OK,
+			line:    "3 emails, 122 KiB, all on hold",
+			perf:    true,
+		},
+		{
+			name:    "a metric that is not known hides no critical",
+			reading: whole(func(s *queue.Summary) { s.NoArrivalTimes = true }),
+			warn:    "age=5m",
+			crit:    "10",
+			state:   Critical,
+			line: "45 emails (above 10), this source does not know age (a text listing does not say: use the output " +
+				"of postqueue -j), 33.5 MiB",
+			perf: true,
+		},
 
-		{name: "down", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: &queue.DownError{Reason: "refused"}}, state: Critical, line: "mail system is down (refused); start it: postfix start"},
-		{name: "down, mail waits", reading: whole(func(s *queue.Summary) { s.Down = "refused" }), warn: "1000", state: Critical, line: "mail system is down, 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start"},
-		{name: "down, of an instance", reading: queue.Reading{Instance: queue.Instance{ConfigDir: "/etc/postfix-out"}, Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: &queue.DownError{Reason: "refused"}}, state: Critical, line: "mail system is down (refused); start it: postfix -c /etc/postfix-out start"},
-		{name: "down, all on hold", reading: whole(func(s *queue.Summary) { s.Down, s.Total = "refused", *s.Queues[queue.Hold] }), state: Critical, line: "mail system is down, 3 emails waiting, 122 KiB; start it: postfix start"},
-		{name: "down, only hold looked at", reading: whole(func(s *queue.Summary) {
-			s.Down, s.Total, s.Filter.Queues = "refused", *s.Queues[queue.Hold], []queue.Name{queue.Hold}
-		}), state: Critical, line: "mail system is down, 3 emails waiting, 122 KiB (only queue hold); start it: postfix start"},
-		{name: "down, queue is empty", reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}}, state: Critical, line: "mail system is down, queue is empty; start it: postfix start"},
-		{name: "down, and the queue is broken", reading: queue.Reading{Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}}, Err: errors.New("no")}, state: Critical, line: "mail system is down, and the queue could not be read (no); start it: postfix start"},
-		{name: "another failure", reading: silent(errors.New("access denied")), crit: "10", state: Unknown, line: "access denied"},
-		{name: "another failure in the middle", reading: partial(errors.New("broke off")), crit: "10", state: Unknown, line: "broke off; at least 45 emails"},
-		{name: "no summary", reading: queue.Reading{Err: errors.New("internal error")}, state: Unknown, line: "internal error"},
+		{
+			name: "down",
+			reading: queue.Reading{
+				Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}},
+				Err:     &queue.DownError{Reason: "refused"},
+			},
+			state: Critical,
+			line:  "mail system is down (refused); start it: postfix start",
+		},
+		{
+			name:    "down, mail waits",
+			reading: whole(func(s *queue.Summary) { s.Down = "refused" }),
+			warn:    "1000",
+			state:   Critical,
+			line:    "mail system is down, 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start",
+		},
+		{
+			name: "down, of an instance",
+			reading: queue.Reading{
+				Instance: queue.Instance{ConfigDir: "/etc/postfix-out"},
+				Summary:  &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}},
+				Err:      &queue.DownError{Reason: "refused"},
+			},
+			state: Critical,
+			line:  "mail system is down (refused); start it: postfix -c /etc/postfix-out start",
+		},
+		{
+			name:    "down, all on hold",
+			reading: whole(func(s *queue.Summary) { s.Down, s.Total = "refused", *s.Queues[queue.Hold] }),
+			state:   Critical,
+			line:    "mail system is down, 3 emails waiting, 122 KiB; start it: postfix start",
+		},
+		{
+			name: "down, only hold looked at",
+			reading: whole(func(s *queue.Summary) {
+				s.Down, s.Total, s.Filter.Queues = "refused", *s.Queues[queue.Hold], []queue.Name{queue.Hold}
+			}),
+			state: Critical,
+			line:  "mail system is down, 3 emails waiting, 122 KiB (only queue hold); start it: postfix start",
+		},
+		{
+			name:    "down, queue is empty",
+			reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}},
+			state:   Critical,
+			line:    "mail system is down, queue is empty; start it: postfix start",
+		},
+		{
+			name: "down, and the queue is broken",
+			reading: queue.Reading{
+				Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}},
+				Err:     errors.New("no"),
+			},
+			state: Critical,
+			line:  "mail system is down, and the queue could not be read (no); start it: postfix start",
+		},
+		{
+			name:    "another failure",
+			reading: silent(errors.New("access denied")),
+			crit:    "10",
+			state:   Unknown,
+			line:    "access denied",
+		},
+		{
+			name:    "another failure in the middle",
+			reading: partial(errors.New("broke off")),
+			crit:    "10",
+			state:   Unknown,
+			line:    "broke off; at least 45 emails",
+		},
+		{
+			name:    "no summary",
+			reading: queue.Reading{Err: errors.New("internal error")},
+			state:   Unknown,
+			line:    "internal error",
+		},
 
-		{name: "time is up, critical for certain", reading: partial(deadline), warn: "10", crit: "30", state: Critical, line: "at least 45 emails (above 30), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
-		{name: "time is up, warning for certain, critical open", reading: partial(deadline), warn: "10", crit: "100", state: Unknown, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s" + wayOut},
-		{name: "time is up, warning for certain, no critical", reading: partial(deadline), warn: "10", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
-		{name: "time is up, warning for certain, critical refuted", reading: partial(deadline), warn: "10", crit: "40:", state: Warning, line: "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s"},
-		{name: "time is up, too few so far", reading: partial(deadline), crit: "100:", state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
-		{name: "time is up, no thresholds", reading: partial(deadline), state: Unknown, line: "at least " + headline + ", listing stopped after 8 s" + wayOut},
-		{name: "time is up, nothing came", reading: silent(deadline), crit: "@0", state: Unknown, line: "no answer from postqueue within 8 s" + wayOut},
-		{name: "time is up, nothing that counts came", reading: func() queue.Reading {
-			r := silent(deadline)
-			r.Summary.Visited, r.Summary.Filter = 9, queue.Filter{Queues: []queue.Name{queue.Hold}}
-			return r
-		}(), crit: "@0", state: Unknown, line: "none of the first 9 emails match, listing stopped after 8 s" + wayOut + " (only queue hold)"},
+		{
+			name:    "time is up, critical for certain",
+			reading: partial(deadline),
+			warn:    "10",
+			crit:    "30",
+			state:   Critical,
+			line:    "at least 45 emails (above 30), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+		},
+		{
+			name:    "time is up, warning for certain, critical open",
+			reading: partial(deadline),
+			warn:    "10",
+			crit:    "100",
+			state:   Unknown,
+			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s" + wayOut,
+		},
+		{
+			name:    "time is up, warning for certain, no critical",
+			reading: partial(deadline),
+			warn:    "10",
+			state:   Warning,
+			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+		},
+		{
+			name:    "time is up, warning for certain, critical refuted",
+			reading: partial(deadline),
+			warn:    "10",
+			crit:    "40:",
+			state:   Warning,
+			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+		},
+		{
+			name:    "time is up, too few so far",
+			reading: partial(deadline),
+			crit:    "100:",
+			state:   Unknown,
+			line:    "at least " + headline + ", listing stopped after 8 s" + wayOut,
+		},
+		{
+			name:    "time is up, no thresholds",
+			reading: partial(deadline),
+			state:   Unknown,
+			line:    "at least " + headline + ", listing stopped after 8 s" + wayOut,
+		},
+		{
+			name:    "time is up, nothing came",
+			reading: silent(deadline),
+			crit:    "@0",
+			state:   Unknown,
+			line:    "no answer from postqueue within 8 s" + wayOut,
+		},
+		{
+			name: "time is up, nothing that counts came",
+			reading: func() queue.Reading {
+				r := silent(deadline)
+				r.Summary.Visited, r.Summary.Filter = 9, queue.Filter{Queues: []queue.Name{queue.Hold}}
+				return r
+			}(),
+			crit:  "@0",
+			state: Unknown,
+			line:  "none of the first 9 emails match, listing stopped after 8 s" + wayOut + " (only queue hold)",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -169,7 +444,8 @@ func TestJudgeSeveralInstances(t *testing.T) {
 	}
 	t.Run("one is down", func(t *testing.T) {
 		got := Judge(readings(), Options{})
-		if got.State != Critical || string(got.Lines[0]) != "third: mail system is down, queue is empty; start it: postfix start; 2 other instances are better" {
+		if got.State != Critical || string(got.Lines[0]) != "third: mail system is down, queue is empty; start it: "+
+			"postfix start; 2 other instances are better" {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
 		labels := map[string]bool{}
@@ -183,10 +459,12 @@ func TestJudgeSeveralInstances(t *testing.T) {
 	t.Run("one could not be read", func(t *testing.T) {
 		list := append(readings(), queue.Reading{Instance: queue.Instance{Name: "fourth"}, Err: errors.New("access denied")})
 		got := Judge(list, Options{Detail: DetailQueues})
-		if got.State != Critical || !strings.HasSuffix(string(got.Lines[0]), "; 1 other instance is unknown, -v says why; 2 other instances are better") {
+		if got.State != Critical || !strings.HasSuffix(string(got.Lines[0]), "; 1 other instance is unknown, -v says "+
+			"why; 2 other instances are better") {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
-		if want := []queue.Text{"instance fourth", "error: access denied"}; !slices.Equal(got.Lines[len(got.Lines)-2:], want) {
+		want := []queue.Text{"instance fourth", "error: access denied"}
+		if !slices.Equal(got.Lines[len(got.Lines)-2:], want) {
 			t.Errorf("%q, want %q at the end", got.Lines, want)
 		}
 	})
@@ -194,36 +472,46 @@ func TestJudgeSeveralInstances(t *testing.T) {
 		list := readings()[:2]
 		list[0].Instance.Name, list[1].Instance.Name = "mx", "mx-hold"
 		got := Judge(list, Options{Crit: rules(t, "1")})
-		if got.State != Unknown || len(got.Perf) != 0 || !strings.HasPrefix(string(got.Lines[0]), "the instances mx and mx-hold would both have mx_hold_size in their performance data") {
+		if got.State != Unknown || len(got.Perf) != 0 ||
+			!strings.HasPrefix(string(got.Lines[0]), "the instances mx and mx-hold would both have mx_hold_size in their "+
+				"performance data") {
 			t.Errorf("%v: %q, %v", got.State, got.Lines, got.Perf)
 		}
 	})
 	t.Run("all are well", func(t *testing.T) {
 		got := Judge(readings()[:2], Options{})
-		if got.State != OK || string(got.Lines[0]) != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m; Postfix-Out: queue is empty" {
+		if got.State != OK || string(got.Lines[0]) != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m; Postfix-Out: "+
+			"queue is empty" {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
 	})
 }
 
 func TestPerfdata(t *testing.T) {
-	got := Judge([]queue.Reading{{Summary: summary()}}, Options{Warn: rules(t, "30 size=@10M:1G age=~:5h"), Crit: rules(t, "emails=20:50")})
+	got := Judge([]queue.Reading{{Summary: summary()}}, Options{
+		Warn: rules(t, "30 size=@10M:1G age=~:5h"),
+		Crit: rules(t, "emails=20:50"),
+	})
 	var out bytes.Buffer
 	if code := got.Write(&out); code != 2 && code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	_, perf, _ := strings.Cut(strings.TrimSpace(out.String()), " | ")
-	want := "active=2;;;0 active_age=90s;;;0 active_size=2048B;;;0 age=21540s;~:18000;;0 deferred=40;;;0 deferred_age=21540s;;;0 " +
-		"deferred_size=35000000B;;;0 emails=45;30;20:50;0 forced_expire=0;;;0 hold=3;;;0 hold_age=273600s;;;0 hold_size=125248B;;;0 " +
-		"incoming=0;;;0 incoming_age=0s;;;0 incoming_size=0B;;;0 maildrop=0;;;0 maildrop_age=0s;;;0 maildrop_size=0B;;;0 " +
-		"recipients=45;;;0 size=35127296B;@10485760:1073741824;;0"
+	want := "active=2;;;0 active_age=90s;;;0 active_size=2048B;;;0 age=21540s;~:18000;;0 " +
+		"deferred=40;;;0 deferred_age=21540s;;;0 deferred_size=35000000B;;;0 emails=45;30;20:50;0 forced_expire=0;;;0 " +
+		"hold=3;;;0 hold_age=273600s;;;0 hold_size=125248B;;;0 incoming=0;;;0 incoming_age=0s;;;0 incoming_size=0B;;;0 " +
+		"maildrop=0;;;0 maildrop_age=0s;;;0 maildrop_size=0B;;;0 recipients=45;;;0 " +
+		"size=35127296B;@10485760:1073741824;;0"
 	if perf != want {
 		t.Errorf("got  %s\nwant %s", perf, want)
 	}
 }
 
 func TestWriteIsSafeAndWithinLimits(t *testing.T) {
-	r := Result{State: Warning, Lines: []queue.Text{queue.Typed("a|b=1 $HOST$\n\x1b[31m é" + strings.Repeat("y", 3000)), "second | line"}}
+	r := Result{
+		State: Warning,
+		Lines: []queue.Text{queue.Typed("a|b=1 $HOST$\n\x1b[31m é" + strings.Repeat("y", 3000)), "second | line"},
+	}
 	for i := range 200 {
 		r.Lines = append(r.Lines, queue.Text(fmt.Sprintf("line %d %s", i, strings.Repeat("z", 40))))
 	}
@@ -237,7 +525,8 @@ func TestWriteIsSafeAndWithinLimits(t *testing.T) {
 	if !found || perf != "emails=9223372036854775807;;;0" {
 		t.Errorf("performance data %q", perf)
 	}
-	if !strings.HasPrefix(text, "POSTFIX_QUEUE WARNING - a?b=1 $HOST$??[31m ?y") || len(text) != 1024 || !strings.HasSuffix(text, "...") {
+	if !strings.HasPrefix(text, "POSTFIX_QUEUE WARNING - a?b=1 $HOST$??[31m ?y") || len(text) != 1024 ||
+		!strings.HasSuffix(text, "...") {
 		t.Errorf("line 1 of %d bytes: %q", len(text), text)
 	}
 	if lines[1] != "second ? line" {
@@ -254,7 +543,8 @@ func TestWriteIsSafeAndWithinLimits(t *testing.T) {
 func TestWriteRefusesBadPerfdata(t *testing.T) {
 	var out bytes.Buffer
 	r := Result{State: OK, Lines: []queue.Text{"fine"}, Perf: []Perf{{Label: "a=b"}}}
-	if code := r.Write(&out); code != int(Unknown) || !strings.HasPrefix(out.String(), "POSTFIX_QUEUE UNKNOWN - performance data of a=b") {
+	if code := r.Write(&out); code != int(Unknown) ||
+		!strings.HasPrefix(out.String(), "POSTFIX_QUEUE UNKNOWN - performance data of a=b") {
 		t.Errorf("exit code %d, %q", code, out.String())
 	}
 }

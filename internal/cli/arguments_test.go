@@ -32,8 +32,10 @@ func TestOptions(t *testing.T) {
 	}
 	want := []string{
 		"w warning value repeatable", "c critical value repeatable",
-		"d config-dir value repeatable", "a all-instances", " source value", " queue-directory value", "i input value", " max-age value", " allow-empty",
-		"q queue value repeatable", " sender value repeatable", " recipient value repeatable", " reason value repeatable", " older-than value", " by-reason",
+		"d config-dir value repeatable", "a all-instances", " source value", " queue-directory value", "i input value",
+		" max-age value", " allow-empty",
+		"q queue value repeatable", " sender value repeatable", " recipient value repeatable",
+		" reason value repeatable", " older-than value", " by-reason",
 		"t timeout value", "v verbose repeatable", "h help", "V version",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -19,7 +19,8 @@ func parse(args string) (testOptions, error) {
 }
 
 func TestParse(t *testing.T) {
-	opts, err := parse("-w 10 -w size=5M -c20 -d /etc/postfix-a/ -d /etc/postfix-b -t 2.5 -vvv -q deferred,hold --max-age 10m")
+	opts, err := parse("-w 10 -w size=5M -c20 -d /etc/postfix-a/ -d /etc/postfix-b -t 2.5 -vvv -q deferred,hold " +
+		"--max-age 10m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,13 +38,20 @@ func TestParse(t *testing.T) {
 
 func TestParseDefaults(t *testing.T) {
 	opts, err := parse("")
-	if err != nil || opts.Timeout != Duration(8*time.Second) || opts.MaxAge != Duration(5*time.Minute) || opts.Source != "auto" {
+	if err != nil || opts.Timeout != Duration(8*time.Second) || opts.MaxAge != Duration(5*time.Minute) ||
+		opts.Source != "auto" {
 		t.Errorf("%+v, %v", opts.Common, err)
 	}
 }
 
 func TestParseAsksForHelpAndVersion(t *testing.T) {
-	for args, want := range map[string]error{"-h": ErrHelp, "--help": ErrHelp, "-V": ErrVersion, "--version": ErrVersion, "-vV": ErrVersion} {
+	for args, want := range map[string]error{
+		"-h":        ErrHelp,
+		"--help":    ErrHelp,
+		"-V":        ErrVersion,
+		"--version": ErrVersion,
+		"-vV":       ErrVersion,
+	} {
 		if _, err := parse(args); !errors.Is(err, want) {
 			t.Errorf("%s: error %v", args, err)
 		}

@@ -183,7 +183,8 @@ func TestSendNoticesThatNobodyListens(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("error %v, want %v", err, tt.want)
 			}
-			if text := err.Error(); !strings.HasPrefix(text, "cannot send to "+tt.target.String()+": ") || !strings.Contains(text, "; ") || strings.Contains(text, "\n") {
+			if text := err.Error(); !strings.HasPrefix(text, "cannot send to "+tt.target.String()+": ") ||
+				!strings.Contains(text, "; ") || strings.Contains(text, "\n") {
 				t.Errorf("error %q", text)
 			}
 		})
@@ -224,7 +225,8 @@ func TestSendToSeveralAddresses(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		d := Datagram{"udp", "statsd.example.com:8125"}
 		err := d.sendTo(t.Context(), refusing, []byte("x"))
-		want := "cannot send to udp://statsd.example.com:8125 (" + refusing[1] + "): read: connection refused; is the receiver running?"
+		want := "cannot send to udp://statsd.example.com:8125 (" + refusing[1] +
+			"): read: connection refused; is the receiver running?"
 		if !errors.Is(err, syscall.ECONNREFUSED) || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}

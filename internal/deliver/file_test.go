@@ -43,7 +43,8 @@ func TestSendToFileFailsWhole(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "x", "y"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := File(filepath.Join(dir, "x")).Send(t.Context(), []byte("x")); err == nil || !strings.HasPrefix(err.Error(), "cannot write "+dir) {
+	if err := File(filepath.Join(dir, "x")).Send(t.Context(), []byte("x")); err == nil ||
+		!strings.HasPrefix(err.Error(), "cannot write "+dir) {
 		t.Errorf("error %v", err)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
@@ -105,7 +106,8 @@ func TestSendToLink(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := File(link).Send(t.Context(), []byte("x"))
-			if err == nil || !strings.HasPrefix(err.Error(), "cannot write "+link+": it is a link, ") || !strings.HasSuffix(err.Error(), "; name the file itself; standard output is -") {
+			if err == nil || !strings.HasPrefix(err.Error(), "cannot write "+link+": it is a link, ") ||
+				!strings.HasSuffix(err.Error(), "; name the file itself; standard output is -") {
 				t.Errorf("error %v", err)
 			}
 			if got, err := os.Readlink(link); err != nil || got != leadsTo {
@@ -114,7 +116,8 @@ func TestSendToLink(t *testing.T) {
 		})
 	}
 	content, err := os.ReadFile(precious)
-	if info, statErr := os.Stat(precious); err != nil || statErr != nil || string(content) != "precious" || info.Mode() != 0o600 {
+	if info, statErr := os.Stat(precious); err != nil || statErr != nil || string(content) != "precious" ||
+		info.Mode() != 0o600 {
 		t.Errorf("%q, %v, %v", content, err, statErr)
 	}
 }

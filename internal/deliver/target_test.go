@@ -32,7 +32,8 @@ func TestParseTarget(t *testing.T) {
 			t.Errorf("%s with %v: got %q, %v; want %q", tt.text, tt.env, target, err, tt.want)
 		}
 	}
-	for _, text := range []string{"", "statsd", "udp://host", "udp://:8125", "udp://host:", "http://host:1", "udp:host:1", "tcp://", "tcp://host",
+	for _, text := range []string{"", "statsd", "udp://host", "udp://:8125", "udp://host:", "http://host:1",
+		"udp:host:1", "tcp://", "tcp://host",
 		"unix://", "unix://x", "unixgram://x", "unix:x", "unix:///" + strings.Repeat("x", 107), "UDP://a:1"} {
 		if target, err := ParseTarget(text, nil, func(string) string { return "" }); err == nil {
 			t.Errorf("%q: got %q, want an error", text, target)
@@ -51,10 +52,30 @@ func TestWrongHostsAndPorts(t *testing.T) {
 		{"port that is too large", "tcp://h:65536", nil, `invalid target "tcp://h:65536": want a port from 1 to 65535`},
 		{"port 0", "tcp://h:0", nil, `invalid target "tcp://h:0": want a port from 1 to 65535`},
 		{"port with a sign", "udp://h:+1", nil, `invalid target "udp://h:+1": want a port from 1 to 65535`},
-		{"STATSD_PORT", "udp://", map[string]string{"STATSD_PORT": "x"}, `invalid STATSD_PORT "x": want a port from 1 to 65535`},
-		{"STATSD_HOST with a port", "udp://", map[string]string{"STATSD_HOST": "h:1"}, `invalid STATSD_HOST "h:1": want a host name or an address; the port goes into STATSD_PORT`},
-		{"STATSD_HOST with an address and a port", "udp://", map[string]string{"STATSD_HOST": "[::1]:1"}, `invalid STATSD_HOST "[::1]:1": want a host name or an address; the port goes into STATSD_PORT`},
-		{"STATSD_HOST with a scheme", "udp://", map[string]string{"STATSD_HOST": "udp://h"}, `invalid STATSD_HOST "udp://h": want a host name or an address; the port goes into STATSD_PORT`},
+		{
+			"STATSD_PORT",
+			"udp://",
+			map[string]string{"STATSD_PORT": "x"},
+			`invalid STATSD_PORT "x": want a port from 1 to 65535`,
+		},
+		{
+			"STATSD_HOST with a port",
+			"udp://",
+			map[string]string{"STATSD_HOST": "h:1"},
+			`invalid STATSD_HOST "h:1": want a host name or an address; the port goes into STATSD_PORT`,
+		},
+		{
+			"STATSD_HOST with an address and a port",
+			"udp://",
+			map[string]string{"STATSD_HOST": "[::1]:1"},
+			`invalid STATSD_HOST "[::1]:1": want a host name or an address; the port goes into STATSD_PORT`,
+		},
+		{
+			"STATSD_HOST with a scheme",
+			"udp://",
+			map[string]string{"STATSD_HOST": "udp://h"},
+			`invalid STATSD_HOST "udp://h": want a host name or an address; the port goes into STATSD_PORT`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,7 +104,11 @@ func TestDatadogTarget(t *testing.T) {
 		{"URL of an address without a port", map[string]string{"DD_DOGSTATSD_URL": "udp://[::1]"}, "udp://[::1]:8125"},
 		{"socket", map[string]string{"DD_DOGSTATSD_URL": "unix:///run/dd.sock"}, "unixgram:///run/dd.sock"},
 		{"socket of datagrams", map[string]string{"DD_DOGSTATSD_URL": "unixgram:///run/dd.sock"}, "unixgram:///run/dd.sock"},
-		{"socket of streams", map[string]string{"DD_DOGSTATSD_URL": "unixstream:///run/dd.sock"}, "unixstream:///run/dd.sock"},
+		{
+			"socket of streams",
+			map[string]string{"DD_DOGSTATSD_URL": "unixstream:///run/dd.sock"},
+			"unixstream:///run/dd.sock",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -33,7 +33,13 @@ const hostile = "mx.1 '|\"\\,=;:#@~{}\n\t\\n é\\"
 // readings are those of two instances. The second is a text listing.
 func readings() []queue.Reading {
 	tally := func(messages, sizeBytes, forced int64, age time.Duration) *queue.Tally {
-		return &queue.Tally{Messages: messages, SizeBytes: sizeBytes, Recipients: 2 * messages, ForcedExpire: forced, Oldest: now.Add(-age)}
+		return &queue.Tally{
+			Messages:     messages,
+			SizeBytes:    sizeBytes,
+			Recipients:   2 * messages,
+			ForcedExpire: forced,
+			Oldest:       now.Add(-age),
+		}
 	}
 	deferred := tally(40, 35000000, 1, 5*time.Hour)
 	deferred.Histograms = &queue.Histograms{
@@ -326,9 +332,16 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 
 func failures() []queue.Reading {
 	return []queue.Reading{
-		{Instance: queue.Instance{Name: "down"}, Summary: &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nothing listens"}}},
+		{
+			Instance: queue.Instance{Name: "down"},
+			Summary:  &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nothing listens"}},
+		},
 		{Instance: queue.Instance{Name: "denied"}, Err: errors.New("access denied")},
-		{Instance: queue.Instance{Name: "slow"}, Summary: &queue.Summary{Taken: now, AsOf: now, Partial: true, Total: queue.Tally{Messages: 3}}, Err: errors.New("too slow")},
+		{
+			Instance: queue.Instance{Name: "slow"},
+			Summary:  &queue.Summary{Taken: now, AsOf: now, Partial: true, Total: queue.Tally{Messages: 3}},
+			Err:      errors.New("too slow"),
+		},
 	}
 }
 
@@ -395,7 +408,12 @@ func TestSnapshot(t *testing.T) {
 // A number that says itself when it was true is an age of then; where it does
 // not, an old snapshot must not look young.
 func TestAgesAreThoseOfTheirTime(t *testing.T) {
-	for name, want := range map[string]string{"graphite": "5400", "influx": "5400", "statsd": "9000", "prometheus": "9000"} {
+	for name, want := range map[string]string{
+		"graphite":   "5400",
+		"influx":     "5400",
+		"statsd":     "9000",
+		"prometheus": "9000",
+	} {
 		t.Run(name, func(t *testing.T) {
 			asOf := now.Add(-time.Hour)
 			r := queue.Reading{
@@ -405,7 +423,10 @@ func TestAgesAreThoseOfTheirTime(t *testing.T) {
 				}},
 			}
 			o := options()
-			o.Metrics = slices.DeleteFunc(o.Metrics, func(m queue.Metric) bool { return m.Name != "age" && m.Name != "active_age" })
+			o.Metrics = slices.DeleteFunc(o.Metrics, func(m queue.Metric) bool {
+				return m.Name != "age" &&
+					m.Name != "active_age"
+			})
 			got := decode(t, name, encode(t, name, []queue.Reading{r}, o))
 			maps.DeleteFunc(got, func(series, _ string) bool { return !strings.Contains(series, "age") })
 			if len(got) != 2 {

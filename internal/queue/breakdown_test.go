@@ -55,7 +55,12 @@ func TestBreakdown(t *testing.T) {
 		Reasons: []ReasonCount{
 			{ConnectionRefused, 2, refused},
 			{OnHold, 1, ""},
-			{RateLimited, 1, "host mx.example.org[192.0.2.2] said: 450 4.2.0 <b@example.org>: Recipient address rejected: Greylisted (in reply to RCPT TO command)"},
+			{
+				RateLimited,
+				1,
+				"host mx.example.org[192.0.2.2] said: 450 4.2.0 <b@example.org>: Recipient address rejected: Greylisted (in " +
+					"reply to RCPT TO command)",
+			},
 			{Unrecorded, 1, ""},
 		},
 	}

@@ -28,13 +28,43 @@ func TestPatterns(t *testing.T) {
 		others   []string
 	}{
 		{name: "none", matching: []string{"", "a"}},
-		{name: "anywhere, whatever the case", patterns: []string{"EXAMPLE\\.com"}, matching: []string{"a@example.com", "a@Example.COM.test"}, others: []string{"", "a@exampleXcom"}},
-		{name: "any of them", patterns: []string{"^a@", "^b@"}, matching: []string{"a@example.com", "b@example.com"}, others: []string{"c@example.com"}},
-		{name: "alternation ignores case on both sides", patterns: []string{"one|two"}, matching: []string{"ONE", "TWO"}, others: []string{"three"}},
-		{name: "not", patterns: []string{"!newsletter"}, matching: []string{"", "a@example.com"}, others: []string{"newsletter@example.com"}},
+		{
+			name:     "anywhere, whatever the case",
+			patterns: []string{"EXAMPLE\\.com"},
+			matching: []string{"a@example.com", "a@Example.COM.test"},
+			others:   []string{"", "a@exampleXcom"},
+		},
+		{
+			name:     "any of them",
+			patterns: []string{"^a@", "^b@"},
+			matching: []string{"a@example.com", "b@example.com"},
+			others:   []string{"c@example.com"},
+		},
+		{
+			name:     "alternation ignores case on both sides",
+			patterns: []string{"one|two"},
+			matching: []string{"ONE", "TWO"},
+			others:   []string{"three"},
+		},
+		{
+			name:     "not",
+			patterns: []string{"!newsletter"},
+			matching: []string{"", "a@example.com"},
+			others:   []string{"newsletter@example.com"},
+		},
 		{name: "none of several", patterns: []string{"!^a", "!^b"}, matching: []string{"c"}, others: []string{"a", "b"}},
-		{name: "one and not another", patterns: []string{"@example.com$", "!^root@"}, matching: []string{"a@example.com"}, others: []string{"root@example.com", "a@example.org"}},
-		{name: "not another and one", patterns: []string{"!^root@", "@example.com$"}, matching: []string{"a@example.com"}, others: []string{"root@example.com", "a@example.org"}},
+		{
+			name:     "one and not another",
+			patterns: []string{"@example.com$", "!^root@"},
+			matching: []string{"a@example.com"},
+			others:   []string{"root@example.com", "a@example.org"},
+		},
+		{
+			name:     "not another and one",
+			patterns: []string{"!^root@", "@example.com$"},
+			matching: []string{"a@example.com"},
+			others:   []string{"root@example.com", "a@example.org"},
+		},
 		{name: "nothing at all", patterns: []string{"^$"}, matching: []string{""}, others: []string{"a"}},
 	}
 	for _, tt := range tests {
@@ -92,14 +122,38 @@ func TestFilterString(t *testing.T) {
 // stuckQueue is mail to two domains, from a newsletter and from people.
 func stuckQueue() []Message {
 	const refused = "connect to mx.example.com[192.0.2.1]:25: Connection refused"
-	const greylisted = "host mx.example.org[192.0.2.2] said: 450 4.2.0 <b@example.org>: Recipient address rejected: Greylisted (in reply to RCPT TO command)"
+	const greylisted = "host mx.example.org[192.0.2.2] said: 450 4.2.0 <b@example.org>: Recipient address " +
+		"rejected: Greylisted (in reply to RCPT TO command)"
 	return []Message{
-		{Queue: Deferred, SizeBytes: 1, Arrival: ago(2 * time.Hour), Sender: "news@lists.example.net", Recipients: []Recipient{
-			{"a@example.com", refused}, {"b@example.org", greylisted}, {"A@EXAMPLE.COM", refused},
-		}},
-		{Queue: Deferred, SizeBytes: 10, Arrival: ago(7 * time.Minute), Sender: NullSender, Recipients: []Recipient{{"c@example.com", refused}}},
-		{Queue: Deferred, SizeBytes: 100, Arrival: time.Now().Add(time.Hour), Sender: "root@mail.example.net", Recipients: []Recipient{{"d", ""}}},
-		{Queue: Hold, SizeBytes: 1000, Arrival: ago(100 * time.Hour), Sender: "root@mail.example.net", Recipients: []Recipient{{"e@example.com", refused}}},
+		{
+			Queue:     Deferred,
+			SizeBytes: 1,
+			Arrival:   ago(2 * time.Hour),
+			Sender:    "news@lists.example.net",
+			Recipients: []Recipient{
+				{"a@example.com", refused}, {"b@example.org", greylisted}, {"A@EXAMPLE.COM", refused},
+			}},
+		{
+			Queue:      Deferred,
+			SizeBytes:  10,
+			Arrival:    ago(7 * time.Minute),
+			Sender:     NullSender,
+			Recipients: []Recipient{{"c@example.com", refused}},
+		},
+		{
+			Queue:      Deferred,
+			SizeBytes:  100,
+			Arrival:    time.Now().Add(time.Hour),
+			Sender:     "root@mail.example.net",
+			Recipients: []Recipient{{"d", ""}},
+		},
+		{
+			Queue:      Hold,
+			SizeBytes:  1000,
+			Arrival:    ago(100 * time.Hour),
+			Sender:     "root@mail.example.net",
+			Recipients: []Recipient{{"e@example.com", refused}},
+		},
 		{Queue: Active, SizeBytes: 10000, Sender: "x@MAIL.example.net"},
 	}
 }
@@ -111,17 +165,62 @@ func TestSummarizeFiltered(t *testing.T) {
 		emails, size, recipients int64
 	}{
 		{name: "everything", emails: 5, size: 11111, recipients: 6},
-		{name: "sender", filter: Filter{Senders: patterns(t, "@mail\\.example\\.net$")}, emails: 3, size: 11100, recipients: 2},
-		{name: "the empty sender", filter: Filter{Senders: patterns(t, "^MAILER-DAEMON$")}, emails: 1, size: 10, recipients: 1},
-		{name: "not what the newsletter sends", filter: Filter{Senders: patterns(t, "!^news@")}, emails: 4, size: 11110, recipients: 3},
+		{
+			name:       "sender",
+			filter:     Filter{Senders: patterns(t, "@mail\\.example\\.net$")},
+			emails:     3,
+			size:       11100,
+			recipients: 2,
+		},
+		{
+			name:       "the empty sender",
+			filter:     Filter{Senders: patterns(t, "^MAILER-DAEMON$")},
+			emails:     1,
+			size:       10,
+			recipients: 1,
+		},
+		{
+			name:       "not what the newsletter sends",
+			filter:     Filter{Senders: patterns(t, "!^news@")},
+			emails:     4,
+			size:       11110,
+			recipients: 3,
+		},
 		{name: "recipient", filter: Filter{Recipients: patterns(t, "@example\\.com$")}, emails: 3, size: 1011, recipients: 4},
-		{name: "not a recipient", filter: Filter{Recipients: patterns(t, "!@example\\.com$")}, emails: 2, size: 101, recipients: 2},
+		{
+			name:       "not a recipient",
+			filter:     Filter{Recipients: patterns(t, "!@example\\.com$")},
+			emails:     2,
+			size:       101,
+			recipients: 2,
+		},
 		{name: "reason", filter: Filter{Reasons: patterns(t, "refused$")}, emails: 3, size: 1011, recipients: 4},
 		{name: "no reason", filter: Filter{Reasons: patterns(t, "^$")}, emails: 1, size: 100, recipients: 1},
-		{name: "recipient and reason of one recipient", filter: Filter{Recipients: patterns(t, "@example.org"), Reasons: patterns(t, "refused")}, emails: 0},
+		{
+			name:   "recipient and reason of one recipient",
+			filter: Filter{Recipients: patterns(t, "@example.org"), Reasons: patterns(t, "refused")},
+			emails: 0,
+		},
 		{name: "older", filter: Filter{OlderThan: time.Hour}, emails: 2, size: 1001, recipients: 4},
-		{name: "mail from the future is not older than anything", filter: Filter{OlderThan: time.Second}, emails: 3, size: 1011, recipients: 5},
-		{name: "all of them", filter: Filter{Queues: []Name{Deferred}, Senders: patterns(t, "!^news@"), Recipients: patterns(t, "example.com"), OlderThan: time.Minute}, emails: 1, size: 10, recipients: 1},
+		{
+			name:       "mail from the future is not older than anything",
+			filter:     Filter{OlderThan: time.Second},
+			emails:     3,
+			size:       1011,
+			recipients: 5,
+		},
+		{
+			name: "all of them",
+			filter: Filter{
+				Queues:     []Name{Deferred},
+				Senders:    patterns(t, "!^news@"),
+				Recipients: patterns(t, "example.com"),
+				OlderThan:  time.Minute,
+			},
+			emails:     1,
+			size:       10,
+			recipients: 1,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,7 +251,8 @@ func TestOlderThanAdmitsItsVeryAge(t *testing.T) {
 
 func TestSummarizeRefusesAgesThatNobodyKnows(t *testing.T) {
 	text := messages{list: stuckQueue(), facts: Facts{NoArrivalTimes: true}}
-	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrNoArrivalTimes) {
+	if _, err := Summarize(t.Context(), text,
+		Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrNoArrivalTimes) {
 		t.Errorf("got %v, want %v", err, ErrNoArrivalTimes)
 	}
 }
@@ -175,7 +275,11 @@ func TestReasonsAreReadOnlyWhereTheyMatter(t *testing.T) {
 		want  Depth
 	}{
 		{"totals", Query{}, Envelopes},
-		{"by sender, recipient and age", Query{Filter: Filter{Senders: patterns(t, "a"), Recipients: patterns(t, "b"), OlderThan: 1}}, Envelopes},
+		{
+			"by sender, recipient and age",
+			Query{Filter: Filter{Senders: patterns(t, "a"), Recipients: patterns(t, "b"), OlderThan: 1}},
+			Envelopes,
+		},
 		{"by reason", Query{Filter: Filter{Reasons: patterns(t, "a")}}, WithReasons},
 		{"reasons", Query{Reasons: true}, WithReasons},
 		{"breakdown", Query{Breakdown: true}, WithReasons},

@@ -21,7 +21,8 @@ func TestClassify(t *testing.T) {
 			"connect to mx.example.com[192.0.2.1]:25: Connection timed out",
 			"connect to mx.example.com[192.0.2.1]:25: Operation timed out",
 			"conversation with mx.example.com[192.0.2.1] timed out while receiving the initial server greeting",
-			"delivery temporarily suspended: conversation with mx.example.com[192.0.2.1] timed out while sending end of data -- message may be sent more than once",
+			"delivery temporarily suspended: conversation with mx.example.com[192.0.2.1] timed out while sending end of " +
+				"data -- message may be sent more than once",
 		}},
 		{NoRoute, []string{
 			"connect to mx.example.com[2001:db8::1]:25: Network is unreachable",
@@ -31,7 +32,8 @@ func TestClassify(t *testing.T) {
 		{LostConnection, []string{
 			"lost connection with mx.example.com[192.0.2.1] while receiving the initial server greeting",
 			"lost connection with mx.example.com[192.0.2.1] while sending RCPT TO",
-			"host mx.example.com[192.0.2.1] said: 421 4.4.2 mx.example.com Error: timeout exceeded (in reply to end of DATA command)",
+			"host mx.example.com[192.0.2.1] said: 421 4.4.2 mx.example.com Error: timeout exceeded (in reply to end of " +
+				"DATA command)",
 		}},
 		{HostNotFound, []string{
 			"Host or domain name not found. Name service error for name=mx.example.com type=A: Host not found, try again",
@@ -41,7 +43,8 @@ func TestClassify(t *testing.T) {
 		}},
 		{TLS, []string{
 			"TLS is required, but was not offered by host mx.example.com[192.0.2.1]",
-			"TLS is required, but host mx.example.com[192.0.2.1] refused to start TLS: 454 4.7.0 TLS not available due to local problem",
+			"TLS is required, but host mx.example.com[192.0.2.1] refused to start TLS: 454 4.7.0 TLS not available due " +
+				"to local problem",
 			"Cannot start TLS: handshake failure",
 			"Server certificate not trusted",
 			"Server certificate not verified",
@@ -50,14 +53,21 @@ func TestClassify(t *testing.T) {
 			"host mx.example.com[192.0.2.1] said: 530 5.7.0 Must issue a STARTTLS command first (in reply to MAIL FROM command)",
 		}},
 		{RateLimited, []string{
-			"host mx.example.com[192.0.2.1] said: 450 4.2.0 <a@example.com>: Recipient address rejected: Greylisted, see https://greylist.example (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 451 4.7.1 Greylisting in action, please come back in 00:05:00 (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.7.1 <a@example.com>: Please try again later (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] refused to talk to me: 421 mx.example.com Service not available, closing transmission channel",
-			"host mx.example.com[192.0.2.1] refused to talk to me: 421 4.7.0 mx.example.com Error: too many connections from 198.51.100.7",
-			"host mx.example.com[192.0.2.1] said: 421-4.7.28 Our system has detected an unusual rate of mail 421 4.7.28 from your network (in reply to end of DATA command)",
+			"host mx.example.com[192.0.2.1] said: 450 4.2.0 <a@example.com>: Recipient address rejected: Greylisted, see " +
+				"https://greylist.example (in reply to RCPT TO command)",
+			"host mx.example.com[192.0.2.1] said: 451 4.7.1 Greylisting in action, please come back in 00:05:00 (in " +
+				"reply to RCPT TO command)",
+			"host mx.example.com[192.0.2.1] said: 450 4.7.1 <a@example.com>: Please try again later (in reply to RCPT TO " +
+				"command)",
+			"host mx.example.com[192.0.2.1] refused to talk to me: 421 mx.example.com Service not available, closing " +
+				"transmission channel",
+			"host mx.example.com[192.0.2.1] refused to talk to me: 421 4.7.0 mx.example.com Error: too many connections " +
+				"from 198.51.100.7",
+			"host mx.example.com[192.0.2.1] said: 421-4.7.28 Our system has detected an unusual rate of mail 421 4.7.28 " +
+				"from your network (in reply to end of DATA command)",
 			"host mx.example.com[192.0.2.1] said: 452 4.5.3 Error: too many recipients (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.2.1 The user you are trying to contact is receiving mail too quickly (in reply to RCPT TO command)",
+			"host mx.example.com[192.0.2.1] said: 450 4.2.1 The user you are trying to contact is receiving mail too " +
+				"quickly (in reply to RCPT TO command)",
 			"host mx.example.com[192.0.2.1] said: 451 4.4.5 Mail system congestion (in reply to end of DATA command)",
 		}},
 		{MailboxFull, []string{
@@ -71,10 +81,13 @@ func TestClassify(t *testing.T) {
 		{PolicyRefused, []string{
 			"host mx.example.com[192.0.2.1] said: 454 4.7.1 <a@example.com>: Relay access denied (in reply to RCPT TO command)",
 			"host mx.example.com[192.0.2.1] refused to talk to me: 554 5.7.1 Service unavailable; client [198.51.100.7] blocked",
-			"host mx.example.com[192.0.2.1] said: 450 4.1.8 <b@example.net>: Sender address rejected: Domain not found (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.7.25 Client host rejected: cannot find your hostname, [198.51.100.7] (in reply to RCPT TO command)",
+			"host mx.example.com[192.0.2.1] said: 450 4.1.8 <b@example.net>: Sender address rejected: Domain not found " +
+				"(in reply to RCPT TO command)",
+			"host mx.example.com[192.0.2.1] said: 450 4.7.25 Client host rejected: cannot find your hostname, " +
+				"[198.51.100.7] (in reply to RCPT TO command)",
 			"host mx.example.com[192.0.2.1] said: 553 no (in reply to MAIL FROM command)",
-			"SASL authentication failed: server mx.example.com[192.0.2.1] offered no compatible authentication mechanisms for this type of connection security",
+			"SASL authentication failed: server mx.example.com[192.0.2.1] offered no compatible authentication " +
+				"mechanisms for this type of connection security",
 			"SASL authentication failed; server mx.example.com[192.0.2.1] said: 535 5.7.8 Error: authentication failed",
 		}},
 		{Transport, []string{
@@ -111,7 +124,8 @@ func TestClassify(t *testing.T) {
 // TestReasonRules holds the table to what its comments say.
 func TestReasonRules(t *testing.T) {
 	rules := reasonRules
-	if last := rules[len(rules)-1]; last.category != Other || last.own != nil || last.reply != nil || last.status != nil || last.codes != nil {
+	if last := rules[len(rules)-1]; last.category != Other || last.own != nil || last.reply != nil ||
+		last.status != nil || last.codes != nil {
 		t.Error("the last category is not what is left")
 	}
 	for _, rule := range rules {

@@ -57,9 +57,25 @@ func values(s *Summary) map[string]int64 {
 func testQueue() []Message {
 	return []Message{
 		{Queue: Active, SizeBytes: 100, Arrival: ago(time.Minute), Recipients: recipients("a@example.org")},
-		{Queue: Deferred, SizeBytes: 2000, Arrival: ago(time.Hour), Recipients: recipients("a@example.org", "b@example.org", "a@example.org")},
-		{Queue: Deferred, SizeBytes: 3000, Arrival: ago(2 * time.Hour), ForcedExpire: true, Recipients: recipients("a@example.org", "a@example.org")},
-		{Queue: Hold, SizeBytes: 40000, Arrival: ago(50 * time.Hour), Recipients: recipients("a@example.org", "b@example.org")},
+		{
+			Queue:      Deferred,
+			SizeBytes:  2000,
+			Arrival:    ago(time.Hour),
+			Recipients: recipients("a@example.org", "b@example.org", "a@example.org"),
+		},
+		{
+			Queue:        Deferred,
+			SizeBytes:    3000,
+			Arrival:      ago(2 * time.Hour),
+			ForcedExpire: true,
+			Recipients:   recipients("a@example.org", "a@example.org"),
+		},
+		{
+			Queue:      Hold,
+			SizeBytes:  40000,
+			Arrival:    ago(50 * time.Hour),
+			Recipients: recipients("a@example.org", "b@example.org"),
+		},
 		{Queue: Incoming, SizeBytes: 5, Arrival: time.Now().Add(time.Hour)},
 	}
 }
@@ -156,7 +172,9 @@ func TestSummarizeRefusesAFilterThatTheSourceCannotApply(t *testing.T) {
 	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Active, Hold}}}); err != nil {
 		t.Errorf("active and hold: %v", err)
 	}
-	if _, err := Summarize(t.Context(), text, Query{Filter: Filter{Queues: []Name{Active, Deferred, Incoming, Maildrop}}}); err != nil {
+	if _, err := Summarize(t.Context(), text, Query{
+		Filter: Filter{Queues: []Name{Active, Deferred, Incoming, Maildrop}},
+	}); err != nil {
 		t.Errorf("all but hold: %v", err)
 	}
 }

@@ -76,19 +76,20 @@ func TestReadSnapshotRefusals(t *testing.T) {
 		}
 	}
 	tests := map[string]string{
-		"one without end":      whole[:1] + `"x": "` + strings.Repeat("x", maxSize) + `", ` + whole[1:],
-		"two of them":          whole + whole,
-		"another version":      strings.Replace(whole, `"version": 1`, `"version": 2`, 1),
-		"another format":       strings.Replace(whole, Format, "x", 1),
-		"no instance":          `{"format": "` + Format + `", "version": 1, "instances": []}`,
-		"a nameless instance":  strings.Replace(whole, `"name": "mx1"`, `"name": ""`, 1),
-		"two alike in metrics": `{"format": "` + Format + `", "version": 1, "instances": [{"name": "mx.1", "error": "x"}, {"name": "mx_1", "error": "x"}]}`,
-		"no numbers":           `{"format": "` + Format + `", "version": 1, "instances": [{"name": "x", "up": true}]}`,
-		"up, and down":         strings.Replace(whole, `"up": true`, `"up": true, "down": "x"`, 1),
-		"numbers, and failed":  strings.Replace(whole, `"up": true`, `"up": true, "error": "x"`, 1),
-		"a negative number":    strings.Replace(whole, `"messages": 5`, `"messages": -5`, 1),
-		"a text for a number":  strings.Replace(whole, `"messages": 5`, `"messages": "5"`, 1),
-		"a number too large":   strings.Replace(whole, `"messages": 5`, `"messages": 5e99`, 1),
+		"one without end":     whole[:1] + `"x": "` + strings.Repeat("x", maxSize) + `", ` + whole[1:],
+		"two of them":         whole + whole,
+		"another version":     strings.Replace(whole, `"version": 1`, `"version": 2`, 1),
+		"another format":      strings.Replace(whole, Format, "x", 1),
+		"no instance":         `{"format": "` + Format + `", "version": 1, "instances": []}`,
+		"a nameless instance": strings.Replace(whole, `"name": "mx1"`, `"name": ""`, 1),
+		"two alike in metrics": `{"format": "` + Format +
+			`", "version": 1, "instances": [{"name": "mx.1", "error": "x"}, {"name": "mx_1", "error": "x"}]}`,
+		"no numbers":          `{"format": "` + Format + `", "version": 1, "instances": [{"name": "x", "up": true}]}`,
+		"up, and down":        strings.Replace(whole, `"up": true`, `"up": true, "down": "x"`, 1),
+		"numbers, and failed": strings.Replace(whole, `"up": true`, `"up": true, "error": "x"`, 1),
+		"a negative number":   strings.Replace(whole, `"messages": 5`, `"messages": -5`, 1),
+		"a text for a number": strings.Replace(whole, `"messages": 5`, `"messages": "5"`, 1),
+		"a number too large":  strings.Replace(whole, `"messages": 5`, `"messages": 5e99`, 1),
 	}
 	for name, doc := range tests {
 		if _, _, err := Read(strings.NewReader(doc), now); !errors.Is(err, ErrDamaged) {

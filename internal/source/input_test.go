@@ -43,11 +43,26 @@ func TestInput(t *testing.T) {
 		{name: "no bytes", input: input{path: write("zero", "", 0)}, err: errEmptyInput},
 		{name: "no bytes, allowed", input: input{path: write("zero", "", 0), allowEmpty: true}},
 		{name: "a newline alone", input: input{path: write("newline", " \n", 0)}, err: errEmptyInput},
-		{name: "something else", input: input{path: write("else", "postqueue: fatal: x\n", 0), allowEmpty: true}, errText: "the input is not the output of postqueue -j or postqueue -p: it begins with postqueue: fatal: x"},
-		{name: "young enough", input: input{path: write("young", "Mail queue is empty\n", 4*time.Minute), maxAge: 5 * time.Minute}},
-		{name: "too old", input: input{path: write("old", "Mail queue is empty\n", 6*time.Minute), maxAge: 5 * time.Minute}, errText: "was written 6m ago, more than 5m"},
+		{
+			name:    "something else",
+			input:   input{path: write("else", "postqueue: fatal: x\n", 0), allowEmpty: true},
+			errText: "the input is not the output of postqueue -j or postqueue -p: it begins with postqueue: fatal: x",
+		},
+		{
+			name:  "young enough",
+			input: input{path: write("young", "Mail queue is empty\n", 4*time.Minute), maxAge: 5 * time.Minute},
+		},
+		{
+			name:    "too old",
+			input:   input{path: write("old", "Mail queue is empty\n", 6*time.Minute), maxAge: 5 * time.Minute},
+			errText: "was written 6m ago, more than 5m",
+		},
 		{name: "any age", input: input{path: write("ancient", "Mail queue is empty\n", 9999*time.Hour)}},
-		{name: "from the future", input: input{path: write("future", "Mail queue is empty\n", -time.Minute), maxAge: 5 * time.Minute}, errText: "s in the future; set the clock right"},
+		{
+			name:    "from the future",
+			input:   input{path: write("future", "Mail queue is empty\n", -time.Minute), maxAge: 5 * time.Minute},
+			errText: "s in the future; set the clock right",
+		},
 		{name: "missing", input: input{path: filepath.Join(dir, "missing")}, err: os.ErrNotExist},
 		{name: "a directory", input: input{path: dir, allowEmpty: true}, err: unix.EISDIR},
 		{name: "cut off", input: input{path: write("cut", "-Queue ID-  --Size-- \n", 0)}, err: errCutOff},
@@ -103,7 +118,12 @@ func TestInputThatIsASnapshot(t *testing.T) {
 		{name: "young enough", age: time.Minute},
 		{name: "with reasons", age: time.Minute, written: withReasons, asked: withReasons},
 		{name: "too old", age: 6 * time.Minute, err: "PATH was written 6m ago, more than 5m"},
-		{name: "without reasons", age: time.Minute, asked: withReasons, err: "PATH does not say why mail is deferred; write it with --by-reason"},
+		{
+			name:  "without reasons",
+			age:   time.Minute,
+			asked: withReasons,
+			err:   "PATH does not say why mail is deferred; write it with --by-reason",
+		},
 		{
 			name:  "a filter that comes too late",
 			age:   time.Minute,
@@ -136,7 +156,8 @@ func TestInputDoesNotWaitForAWriterOfAFIFO(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := (&input{path: fifo}).readings(ctx, queue.Query{}); err == nil || !strings.Contains(err.Error(), "before the time was up") {
+	if _, err := (&input{path: fifo}).readings(ctx, queue.Query{}); err == nil ||
+		!strings.Contains(err.Error(), "before the time was up") {
 		t.Errorf("error %v", err)
 	}
 }

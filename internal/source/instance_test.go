@@ -37,7 +37,10 @@ func TestParsePostmulti(t *testing.T) {
 				"",
 			},
 			want: []queue.Instance{
-				{Name: "local", ConfigDir: "/etc/postfix"}, {Name: "postfix-out", ConfigDir: "/etc/postfix-out"}, {ConfigDir: "/etc/postfix-x"},
+				{Name: "local", ConfigDir: "/etc/postfix"}, {
+					Name:      "postfix-out",
+					ConfigDir: "/etc/postfix-out",
+				}, {ConfigDir: "/etc/postfix-x"},
 			},
 		},
 		{name: "none enabled", lines: []string{"- - n /etc/postfix"}, fails: true},
@@ -113,7 +116,8 @@ func TestAllInstances(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone")
 	print := func(lines ...string) string { return `printf '%s\n' '` + strings.Join(lines, `' '`) + `'` }
 	settings := func(dirs ...string) string {
-		return `[ "$*" = "-xh config_directory multi_instance_directories" ] && ` + print(main.configDir, strings.Join(dirs, ", "))
+		return `[ "$*" = "-xh config_directory multi_instance_directories" ] && ` +
+			print(main.configDir, strings.Join(dirs, ", "))
 	}
 	two := "local " + main.configDir + " \nout " + out.configDir + " \n"
 	tests := []struct {

@@ -30,7 +30,8 @@ func collect() (visit func(*queue.Message), visited *[]queue.Message) {
 }
 
 func TestParseJSON(t *testing.T) {
-	const good = `{"queue_name": "hold", "queue_id": "4jYCn93P7fz1WMSp", "arrival_time": 1795455437, "message_size": 981, ` +
+	const good = `{"queue_name": "hold", "queue_id": "4jYCn93P7fz1WMSp", "arrival_time": 1795455437, ` +
+		`"message_size": 981, ` +
 		`"forced_expire": true, "sender": "MAILER-DAEMON", "recipients": [{"address": "a@example.org"}]}` + "\n"
 	goodMessage := queue.Message{
 		Queue: queue.Hold, ID: "4jYCn93P7fz1WMSp", Arrival: time.Unix(1795455437, 0), SizeBytes: 981,
@@ -47,23 +48,32 @@ func TestParseJSON(t *testing.T) {
 	}{
 		{name: "empty"},
 		{name: "one message", listing: good, want: []queue.Message{goodMessage}},
-		{name: "lines end as a terminal ends them", listing: strings.ReplaceAll(good, "\n", "\r\n"), want: []queue.Message{goodMessage}},
+		{
+			name:    "lines end as a terminal ends them",
+			listing: strings.ReplaceAll(good, "\n", "\r\n"),
+			want:    []queue.Message{goodMessage},
+		},
 		{name: "blank lines", listing: "\n" + good + "\n \n", want: []queue.Message{goodMessage}},
 		{
 			name: "unknown members, other order, no forced_expire",
-			listing: `{"new": {"deep": [1, {"x": null}]}, "message_size": 7, "arrival_time": 5, "queue_id": "ABC", "queue_name": "deferred", ` +
+			listing: `{"new": {"deep": [1, {"x": null}]}, "message_size": 7, "arrival_time": 5, "queue_id": "ABC", ` +
+				`"queue_name": "deferred", ` +
 				`"recipients": []}` + "\n",
 			want: []queue.Message{salvaged},
 		},
 		{
 			name: "recipients of 3.11: one has bounced, one has bounced and is tried again",
-			listing: `{"queue_name": "deferred", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, "sender": "s", "recipients": [` +
+			listing: `{"queue_name": "deferred", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, "sender": "s", ` +
+				`"recipients": [` +
 				`{"orig_address": "", "address": "gone@example.org", "bounce_reason": "unknown user"}, ` +
 				`{"orig_address": "x", "address": "waits@example.org", "delay_reason": "later"}, ` +
 				`{"address": "both@example.org", "delay_reason": "later", "bounce_reason": "no"}]}` + "\n",
 			want: []queue.Message{{
 				Queue: queue.Deferred, ID: "ABC", Arrival: time.Unix(5, 0), SizeBytes: 7, Sender: "s",
-				Recipients: []queue.Recipient{{Address: "waits@example.org", Reason: "later"}, {Address: "both@example.org", Reason: "later"}},
+				Recipients: []queue.Recipient{
+					{Address: "waits@example.org", Reason: "later"},
+					{Address: "both@example.org", Reason: "later"},
+				},
 			}},
 		},
 		{
@@ -73,15 +83,37 @@ func TestParseJSON(t *testing.T) {
 			want: []queue.Message{goodMessage, salvaged}, unreadable: 1,
 		},
 		{
-			name:    "a raw control character in a recipient",
-			listing: good + `{"queue_name": "deferred", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, "recipients": [{"address": "` + "\x01" + `"}]}` + "\n",
-			want:    []queue.Message{goodMessage, salvaged}, unreadable: 1,
+			name: "a raw control character in a recipient",
+			listing: good + `{"queue_name": "deferred", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, ` +
+				`"recipients": [{"address": "` + "\x01" + `"}]}` + "\n",
+			want: []queue.Message{goodMessage, salvaged}, unreadable: 1,
 		},
-		{name: "a queue that is unknown", listing: good + `{"queue_name": "x", "arrival_time": 5, "message_size": 7}` + "\n", want: []queue.Message{goodMessage, {Arrival: time.Unix(5, 0), SizeBytes: 7}}, unreadable: 1},
-		{name: "no size", listing: good + `{"queue_name": "hold", "arrival_time": 5}` + "\n", want: []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}}, unreadable: 1},
-		{name: "a size below zero", listing: good + `{"queue_name": "hold", "arrival_time": 5, "message_size": -7}` + "\n", want: []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}}, unreadable: 1},
+		{
+			name:       "a queue that is unknown",
+			listing:    good + `{"queue_name": "x", "arrival_time": 5, "message_size": 7}` + "\n",
+			want:       []queue.Message{goodMessage, {Arrival: time.Unix(5, 0), SizeBytes: 7}},
+			unreadable: 1,
+		},
+		{
+			name:       "no size",
+			listing:    good + `{"queue_name": "hold", "arrival_time": 5}` + "\n",
+			want:       []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}},
+			unreadable: 1,
+		},
+		{
+			name:       "a size below zero",
+			listing:    good + `{"queue_name": "hold", "arrival_time": 5, "message_size": -7}` + "\n",
+			want:       []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}},
+			unreadable: 1,
+		},
 		{name: "no object", listing: good + "[]\n", want: []queue.Message{goodMessage, {}}, unreadable: 1},
-		{name: "no line can be understood", listing: "[]\n{}\n", want: []queue.Message{{}, {}}, unreadable: 2, err: errNoListing},
+		{
+			name:       "no line can be understood",
+			listing:    "[]\n{}\n",
+			want:       []queue.Message{{}, {}},
+			unreadable: 2,
+			err:        errNoListing,
+		},
 		{name: "cut off inside a line", listing: good + good[:100], want: []queue.Message{goodMessage}, err: errCutOff},
 		{name: "cut off before the last line's end", listing: good[:len(good)-1], err: errCutOff},
 	}
@@ -122,11 +154,21 @@ func TestParseText(t *testing.T) {
 				"BF7D49EA4C2*#      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n" +
 				"-- 4 Kbytes in 3 Requests.",
 			want: []queue.Message{
-				{Queue: queue.Active, ID: "D37FF9EA555", SizeBytes: 3352, Sender: "a@example.com", Recipients: []queue.Recipient{{Address: "b@example.org"}}},
+				{
+					Queue:      queue.Active,
+					ID:         "D37FF9EA555",
+					SizeBytes:  3352,
+					Sender:     "a@example.com",
+					Recipients: []queue.Recipient{{Address: "b@example.org"}},
+				},
 				{
 					Queue: queue.Hold, ID: "4jYCn93bFlz1WMT2", SizeBytes: 981, ForcedExpire: true, Sender: `"a b"@example.net`,
 					Recipients: []queue.Recipient{
-						{Address: "c@example.org", Reason: "host 127.0.0.1[127.0.0.1] said: 450 4.0.0 (-- 0 Kbytes in 0 Requests.) ) and ( (in reply to RCPT TO command)"},
+						{
+							Address: "c@example.org",
+							Reason: "host 127.0.0.1[127.0.0.1] said: 450 4.0.0 (-- 0 Kbytes in 0 Requests.) ) and ( (in reply to " +
+								"RCPT TO command)",
+						},
 						{Address: "d@example.org", Reason: "x"}, {Address: "e@example.org", Reason: "x"},
 					},
 				},
@@ -214,7 +256,9 @@ func TestCapturedListings(t *testing.T) {
 	}
 }
 
-func collectFile(t *testing.T, path string, parse func(io.Reader, func(*queue.Message)) error) (list, same []queue.Message) {
+func collectFile(
+	t *testing.T, path string, parse func(io.Reader, func(*queue.Message)) error,
+) (list, same []queue.Message) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -264,7 +308,8 @@ func TestCutOffAnywhere(t *testing.T) {
 func TestLineOver64MiBIsUnreadableAndPassedOver(t *testing.T) {
 	const start = `{"queue_name": "hold", "queue_id": "ABC", "arrival_time": 5, "message_size": 7, "sender": "`
 	const next = `{"queue_name": "hold", "arrival_time": 5, "message_size": 8}` + "\n"
-	huge := io.MultiReader(strings.NewReader(start), io.LimitReader(repeat('x'), lines.MaxLength), strings.NewReader("\"}\n"+next))
+	huge := io.MultiReader(strings.NewReader(start), io.LimitReader(repeat('x'), lines.MaxLength),
+		strings.NewReader("\"}\n"+next))
 	visit, visited := collect()
 	unreadable, err := parseJSON(huge, visit)
 	if unreadable != 1 || err != nil {

@@ -17,7 +17,12 @@ func TestPlainSetting(t *testing.T) {
 		{name: "set twice", mainCF: "queue_directory=/a\nqueue_directory =/b\n", want: "/b"},
 		{name: "set to nothing", mainCF: "queue_directory =\n", want: ""},
 		{name: "a comment", mainCF: "#queue_directory = /a\n", want: "/default"},
-		{name: "on the next line", mainCF: "queue_directory =\n# comment\n\n   /a\nother = x\n /b\n", want: "/a", fails: true},
+		{
+			name:   "on the next line",
+			mainCF: "queue_directory =\n# comment\n\n   /a\nother = x\n /b\n",
+			want:   "/a",
+			fails:  true,
+		},
 		{name: "another parameter's continuation", mainCF: "other = x\n queue_directory = /a\n", want: "/default"},
 		{name: "a name that only begins so", mainCF: "queue_directory_x = /a\n", want: "/default"},
 		{name: "refers to another", mainCF: "queue_directory = $base/a\n", fails: true},
@@ -62,7 +67,9 @@ func TestQueueDir(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			programs := install(t, map[string]string{"postconf": `[ "$3 $4" = "-xh queue_directory" ] || exit 2; ` + tt.postconf})
+			programs := install(t, map[string]string{
+				"postconf": `[ "$3 $4" = "-xh queue_directory" ] || exit 2; ` + tt.postconf,
+			})
 			configDir := t.TempDir()
 			writeFile(t, filepath.Join(configDir, "main.cf"), tt.mainCF+"\n", 0o644)
 			got, err := postfix{configDir: configDir, dirs: []string{programs}}.queueDir(t.Context())

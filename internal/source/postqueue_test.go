@@ -30,7 +30,16 @@ func install(t *testing.T, programs map[string]string) (dir string) {
 	return dir
 }
 
-const jsonLine = `{"queue_name": "hold", "queue_id": "A1", "arrival_time": 5, "message_size": 8, "sender": "s", "recipients": []}`
+const jsonLine = `{"queue_name": "hold", "queue_id": "A1", "arrival_time": 5, "message_size": 8, "sender": "s", ` +
+	`"recipients": []}`
+
+// refusesJSON is what postqueue before 3.1 makes of -j.
+const refusesJSON = `if [ "$1" = -j ]; then
+	echo "postqueue: invalid option -- 'j'" >&2
+	echo "postqueue: fatal: usage: postqueue" >&2
+	exit 69
+fi
+`
 
 func TestPostqueueFailures(t *testing.T) {
 	dirOf := func(err error, dir string) string { return strings.ReplaceAll(err.Error(), dir, "DIR") }
@@ -41,9 +50,10 @@ func TestPostqueueFailures(t *testing.T) {
 		want   string
 	}{
 		{
-			name:   "down, ordinary user",
-			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down (Connect to the Postfix showq service: Connection refused)" >&2; exit 69`,
-			want:   "mail system is down (Connect to the Postfix showq service: Connection refused); start it: postfix start",
+			name: "down, ordinary user",
+			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down (Connect to the Postfix ` +
+				`showq service: Connection refused)" >&2; exit 69`,
+			want: "mail system is down (Connect to the Postfix showq service: Connection refused); start it: postfix start",
 		},
 		{
 			name:   "down, before 3.7",
@@ -72,7 +82,8 @@ func TestPostqueueFailures(t *testing.T) {
 		{
 			name: "configuration directory not listed",
 			script: `echo "postqueue: error: unauthorized configuration directory name: /etc/postfix-out" >&2
-echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-out\" or \"multi_instance_directories = /etc/postfix-out\" in /etc/postfix/main.cf" >&2; exit 69`,
+echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-out\" or "\
+"\"multi_instance_directories = /etc/postfix-out\" in /etc/postfix/main.cf" >&2; exit 69`,
 			config: "/etc/postfix-out",
 			want: "the default instance does not list configuration directory /etc/postfix-out; as root: " +
 				"postconf -e alternate_config_directories=root,icinga,/etc/postfix-out",
@@ -110,14 +121,16 @@ echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-ou
 		},
 		{
 			name:   "text listing of an old Postfix, cut off",
-			script: `[ "$1" = -j ] && { echo "postqueue: invalid option -- 'j'" >&2; echo "postqueue: fatal: usage: postqueue" >&2; exit 69; }; echo "-Queue ID- --Size--"`,
+			script: refusesJSON + `echo "-Queue ID- --Size--"`,
 			want:   errCutOff.Error(),
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := install(t, map[string]string{"postqueue": tt.script, "postconf": "echo root, icinga"})
-			_, err := (&Postqueue{postfix{configDir: tt.config, dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
+			_, err := (&Postqueue{
+				postfix{configDir: tt.config, dirs: []string{dir}},
+			}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			if err == nil || dirOf(err, dir) != tt.want {
 				t.Errorf("got  %v\nwant %v", err, tt.want)
 			}
@@ -134,13 +147,13 @@ func TestPostqueueReads(t *testing.T) {
 		{"JSON", `echo '` + jsonLine + `'`, queue.Facts{Detail: "DIR/postqueue -j"}},
 		{
 			"down, root",
-			`echo "postqueue: warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: Connection refused)" >&2; echo '` + jsonLine + `'`,
+			`echo "postqueue: warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq ` +
+				`service: Connection refused)" >&2; echo '` + jsonLine + `'`,
 			queue.Facts{Detail: "DIR/postqueue -j", Down: "Connect to the Postfix showq service: Connection refused"},
 		},
 		{
 			"before 3.1",
-			`[ "$1" = -j ] && { echo "postqueue: invalid option -- 'j'" >&2; echo "postqueue: fatal: usage: postqueue" >&2; exit 69; }
-echo "-Queue ID-  --Size-- "
+			refusesJSON + `echo "-Queue ID-  --Size-- "
 echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 Kbytes in 1 Request."`,
 			queue.Facts{Detail: "DIR/postqueue -p", Indistinct: indistinctInText, NoArrivalTimes: true},
 		},
@@ -175,7 +188,8 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 	elsewhere := install(t, map[string]string{"postqueue": "echo '" + jsonLine + "'"})
 	dir := install(t, map[string]string{"postconf": `[ "$*" = "-h command_directory" ] && echo ` + elsewhere})
 	visit, visited := collect()
-	if _, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit); err != nil || len(*visited) != 1 {
+	if _, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit); err != nil ||
+		len(*visited) != 1 {
 		t.Errorf("%d messages, %v", len(*visited), err)
 	}
 }
@@ -188,7 +202,8 @@ func TestPostqueueMissing(t *testing.T) {
 		"postconf fails":          {"postconf": "exit 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&Postqueue{postfix{dirs: []string{install(t, programs)}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
+			_, err := (&Postqueue{postfix{dirs: []string{install(t, programs)}}}).Read(t.Context(), queue.Envelopes,
+				func(*queue.Message) {})
 			if err == nil || !strings.HasPrefix(err.Error(), "postqueue not found in ") {
 				t.Errorf("error %v", err)
 			}
@@ -257,7 +272,8 @@ func waitGone(t *testing.T, pidFile string) {
 }
 
 func TestDiagnosticsAreCapped(t *testing.T) {
-	script := `i=0; while [ $i -lt 3000 ]; do echo "postqueue: warning: main.cf: unused parameter number $i"; i=$((i+1)); done >&2
+	script := `i=0
+while [ $i -lt 3000 ]; do echo "postqueue: warning: main.cf: unused parameter number $i"; i=$((i+1)); done >&2
 echo "postqueue: fatal: User nagios(105) is not allowed to view the mail queue" >&2; exit 69`
 	dir := install(t, map[string]string{"postqueue": script, "postconf": "exit 1"})
 	_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})

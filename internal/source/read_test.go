@@ -313,10 +313,12 @@ func TestQueueDirectory(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.change(t)
 			got := ReadAll(t.Context(), Request{QueueDir: p.queueDir, Source: AutoName, programDirs: []string{t.TempDir()}})
-			if len(got) != 1 || got[0].Instance != (queue.Instance{Name: LocalName}) || p.places(errorText(got[0].Err)) != tt.err {
+			if len(got) != 1 || got[0].Instance != (queue.Instance{Name: LocalName}) ||
+				p.places(errorText(got[0].Err)) != tt.err {
 				t.Fatalf("readings %+v, want error %q", got, tt.err)
 			}
-			if s := got[0].Summary; s.Source != SpoolName || p.places(s.Down) != tt.down || (tt.err == "" && s.Total.Messages != 1) {
+			if s := got[0].Summary; s.Source != SpoolName || p.places(s.Down) != tt.down ||
+				(tt.err == "" && s.Total.Messages != 1) {
 				t.Errorf("summary %+v, want one message, down %q", s, tt.down)
 			}
 		})
@@ -470,7 +472,11 @@ func TestEverySourceReads(t *testing.T) {
 	programs := install(t, map[string]string{"postqueue": goodPostqueue})
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
-			got := ReadAll(t.Context(), Request{ConfigDirs: []string{p.configDir}, Source: name, programDirs: []string{programs}})
+			got := ReadAll(t.Context(), Request{
+				ConfigDirs:  []string{p.configDir},
+				Source:      name,
+				programDirs: []string{programs},
+			})
 			if len(got) != 1 || !got[0].Complete() || got[0].Summary.Total.Messages != 1 || got[0].PassedOver != nil {
 				t.Errorf("readings %+v", got)
 			}

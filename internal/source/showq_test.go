@@ -42,7 +42,8 @@ func TestParseShowq(t *testing.T) {
 		{name: "empty, 3.6", listing: banner() + nul("")},
 		{name: "empty, 3.1", listing: nul("")},
 		{
-			name: "3.1", listing: message("sender", "s", "recipient", "a", "reason", "later", "recipient", "b", "reason", "") + nul(""),
+			name:    "3.1",
+			listing: message("sender", "s", "recipient", "a", "reason", "later", "recipient", "b", "reason", "") + nul(""),
 			want: with(func(m *queue.Message) {
 				m.Recipients = []queue.Recipient{{Address: "a", Reason: "later"}, {Address: "b"}}
 			}),
@@ -61,18 +62,51 @@ func TestParseShowq(t *testing.T) {
 				m.Recipients = []queue.Recipient{{Address: "a", Reason: "later"}, {Address: "b"}}
 			}),
 		},
-		{name: "an attribute of the future", listing: message("sender", "s", "news", "x") + nul(""), want: with(func(*queue.Message) {})},
-		{name: "no end", listing: banner() + message("sender", "s"), want: []queue.Message{base}, err: io.ErrUnexpectedEOF.Error()},
+		{
+			name:    "an attribute of the future",
+			listing: message("sender", "s", "news", "x") + nul(""),
+			want:    with(func(*queue.Message) {}),
+		},
+		{
+			name:    "no end",
+			listing: banner() + message("sender", "s"),
+			want:    []queue.Message{base},
+			err:     io.ErrUnexpectedEOF.Error(),
+		},
 		{name: "nothing at all", listing: "", err: io.ErrUnexpectedEOF.Error()},
 		{name: "half a message", listing: banner() + message("sender", "s")[:20], err: io.ErrUnexpectedEOF.Error()},
-		{name: "text of an old version", listing: "-Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------\n", err: errOldShowq.Error()},
+		{
+			name:    "text of an old version",
+			listing: "-Queue ID- --Size-- ----Arrival Time---- -Sender/Recipient-------\n",
+			err:     errOldShowq.Error(),
+		},
 		{name: "text of an old version, empty", listing: "Mail queue is empty\n", err: errOldShowq.Error()},
-		{name: "another protocol", listing: nul("protocol", "smtp", ""), err: "it sends smtp instead of mail_queue_list_protocol"},
-		{name: "no size", listing: nul("queue_name", "hold", "queue_id", "ABC", "time", "5", "") + nul(""), err: "message ABC lacks its queue, size or time"},
+		{
+			name:    "another protocol",
+			listing: nul("protocol", "smtp", ""),
+			err:     "it sends smtp instead of mail_queue_list_protocol",
+		},
+		{
+			name:    "no size",
+			listing: nul("queue_name", "hold", "queue_id", "ABC", "time", "5", "") + nul(""),
+			err:     "message ABC lacks its queue, size or time",
+		},
 		{name: "a size that is none", listing: nul("queue_name", "hold", "size", "x", "") + nul(""), err: "the size is x"},
-		{name: "a queue that is none", listing: nul("queue_name", "x", "time", "5", "size", "7", "") + nul(""), err: "message  lacks its queue, size or time"},
-		{name: "a reason without recipient", listing: nul("reason", "x", "") + nul(""), err: "a reason comes before its recipient"},
-		{name: "an endless attribute", listing: banner() + strings.Repeat("x", 1<<17), err: "an attribute is longer than 65536 bytes"},
+		{
+			name:    "a queue that is none",
+			listing: nul("queue_name", "x", "time", "5", "size", "7", "") + nul(""),
+			err:     "message  lacks its queue, size or time",
+		},
+		{
+			name:    "a reason without recipient",
+			listing: nul("reason", "x", "") + nul(""),
+			err:     "a reason comes before its recipient",
+		},
+		{
+			name:    "an endless attribute",
+			listing: banner() + strings.Repeat("x", 1<<17),
+			err:     "an attribute is longer than 65536 bytes",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +130,8 @@ func errorText(err error) string {
 }
 
 func TestEndlessMessageIsRefused(t *testing.T) {
-	endless := io.MultiReader(strings.NewReader(banner()+nul("queue_name", "hold")), &repeating{nul("recipient", strings.Repeat("x", 1000))})
+	endless := io.MultiReader(strings.NewReader(banner()+
+		nul("queue_name", "hold")), &repeating{nul("recipient", strings.Repeat("x", 1000))})
 	err := parseShowq(endless, func(*queue.Message) { t.Error("visited") })
 	if err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
 		t.Errorf("error %v", err)
@@ -118,7 +153,8 @@ func TestCapturedShowq(t *testing.T) {
 	}
 	for _, path := range paths {
 		fromShowq, _ := collectFile(t, path, parseShowq)
-		fromJSON, _ := collectFile(t, strings.TrimSuffix(path, ".showq")+".json", func(r io.Reader, visit func(*queue.Message)) error {
+		fromJSON, _ := collectFile(t, strings.TrimSuffix(path, ".showq")+
+			".json", func(r io.Reader, visit func(*queue.Message)) error {
 			_, err := parseJSON(r, visit)
 			return err
 		})
@@ -271,7 +307,8 @@ func isType[E error](err error) bool {
 
 func FuzzParseShowq(f *testing.F) {
 	addListings(f, "*.showq")
-	f.Add([]byte(nul("queue_name", "hold", "time", "5", "size", "7", "recipient", "a", "log_class", "bounce", "reason", "x", "") + nul("")))
+	f.Add([]byte(nul("queue_name", "hold", "time", "5", "size", "7", "recipient", "a", "log_class", "bounce",
+		"reason", "x", "") + nul("")))
 	f.Fuzz(func(t *testing.T, listing []byte) {
 		err := parseShowq(bytes.NewReader(listing), func(m *queue.Message) {
 			if m.SizeBytes < 0 || m.Arrival.IsZero() || m.Queue == "" {

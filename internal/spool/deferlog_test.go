@@ -53,7 +53,8 @@ func TestParseDeferLog(t *testing.T) {
 		{name: "nothing"},
 		{
 			name: "two entries",
-			log:  "<a@example.com>: old text\nrecipient=a@example.com\noffset=70\nstatus=4.4.1\naction=delayed\nreason=refused\n\nrecipient=b@example.com\nreason=late\n\n",
+			log: "<a@example.com>: old text\nrecipient=a@example.com\noffset=70\nstatus=4.4.1\naction=delayed\n" +
+				"reason=refused\n\nrecipient=b@example.com\nreason=late\n\n",
 			want: []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}},
 		},
 		{
@@ -102,14 +103,18 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(log, []byte("recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\nreason=refused\n\n"), 0o600); err != nil {
+		if err := os.WriteFile(log, []byte("recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\n"+
+			"reason=refused\n\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		fd, err := openDeferLogs(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := queue.Message{ID: "1C60B98409B", Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}}}
+		m := queue.Message{
+			ID:         "1C60B98409B",
+			Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}},
+		}
 		logs := newDeferLogs(fd, nil)
 		opened, err := logs.open(m.ID, 1)
 		if err != nil {
@@ -120,7 +125,11 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []queue.Recipient{{Address: "a@example.com", Reason: "refused"}, {Address: "b@example.com", Reason: "late"}, {Address: "c@example.com"}}
+		want := []queue.Recipient{
+			{Address: "a@example.com", Reason: "refused"},
+			{Address: "b@example.com", Reason: "late"},
+			{Address: "c@example.com"},
+		}
 		if diff := cmp.Diff(want, m.Recipients); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}

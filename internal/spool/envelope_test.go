@@ -64,41 +64,48 @@ func TestReadEnvelope(t *testing.T) {
 		recipients string
 	}{
 		{
-			name:    "ordinary",
-			file:    head + rec('O', "b@example.org") + rec('R', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content + rec('X', "") + rec('E', ""),
+			name: "ordinary",
+			file: head + rec('O', "b@example.org") + rec('R', "b@example.org") + rec('R', "c@example.org") + rec('M', "") +
+				content + rec('X', "") + rec('E', ""),
 			arrival: 1234, size: 50, sender: "a@example.com", recipients: "b@example.org c@example.org",
 		},
 		{
-			name:    "one of two is done",
-			file:    head + rec('D', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content + rec('R', "never@example.org"),
+			name: "one of two is done",
+			file: head + rec('D', "b@example.org") + rec('R', "c@example.org") + rec('M', "") + content +
+				rec('R', "never@example.org"),
 			arrival: 1234, size: 50, sender: "a@example.com", recipients: "c@example.org",
 		},
 		{
-			name:    "a recipient behind the content",
-			file:    head + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") + rec('R', "c@example.org") + rec('E', "") + rec('R', "never@example.org"),
+			name: "a recipient behind the content",
+			file: head + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") + rec('R', "c@example.org") +
+				rec('E', "") + rec('R', "never@example.org"),
 			arrival: 1234, size: 50, sender: "a@example.com", recipients: "b@example.org c@example.org",
 		},
 		{
-			name:    "recipients that the count does not know are behind the content, if nobody may be believed",
-			file:    sizeRec(50, 1) + rec('S', "") + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") + rec('R', "c@example.org") + rec('E', ""),
+			name: "recipients that the count does not know are behind the content, if nobody may be believed",
+			file: sizeRec(50, 1) + rec('S', "") + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") +
+				rec('R', "c@example.org") + rec('E', ""),
 			rules:   envelopeRules{readAll: true},
 			arrival: 99, size: 50, sender: "MAILER-DAEMON", recipients: "b@example.org c@example.org",
 		},
 		{
-			name:    "maildrop: no size record, the content is read through",
-			file:    rec('T', "7 0") + rec('S', "a") + rec('M', "") + rec('N', "R\x05hello") + rec('N', "") + rec('X', "") + rec('R', "b@example.org") + rec('E', ""),
+			name: "maildrop: no size record, the content is read through",
+			file: rec('T', "7 0") + rec('S', "a") + rec('M', "") + rec('N', "R\x05hello") + rec('N', "") + rec('X', "") +
+				rec('R', "b@example.org") + rec('E', ""),
 			rules:   envelopeRules{sizeCounts: func() bool { return false }, readAll: true},
 			arrival: 7, size: 40, sender: "a", recipients: "b@example.org",
 		},
 		{
-			name:    "maildrop: the size record of an earlier life",
-			file:    sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', "x") + rec('X', "") + rec('E', ""),
+			name: "maildrop: the size record of an earlier life",
+			file: sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', "x") +
+				rec('X', "") + rec('E', ""),
 			rules:   envelopeRules{sizeCounts: func() bool { return false }, readAll: true},
 			arrival: 7, size: 117, sender: "a", recipients: "b",
 		},
 		{
-			name:    "a second size and a second time do not count",
-			file:    sizeRec(50, 1) + sizeRec(60, 1) + rec('T', "7 0") + rec('T', "8 0") + rec('S', "a") + rec('R', "b") + rec('M', ""),
+			name: "a second size and a second time do not count",
+			file: sizeRec(50, 1) + sizeRec(60, 1) + rec('T', "7 0") + rec('T', "8 0") + rec('S', "a") + rec('R', "b") +
+				rec('M', ""),
 			arrival: 7, size: 50, sender: "a", recipients: "b",
 		},
 		{
@@ -106,16 +113,88 @@ func TestReadEnvelope(t *testing.T) {
 			file:    rec('C', "  50 x") + rec('T', "7") + rec('S', "a") + rec('R', "b"),
 			arrival: 7, size: 17, sender: "a", recipients: "b",
 		},
-		{name: "a size record of one number does not count recipients", file: rec('C', "  50") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', strings.Repeat("x", 48)) + rec('X', "") + rec('R', "c"), arrival: 99, size: 50, sender: "a", recipients: "b c"},
-		{name: "a second sender ends it", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + rec('S', "c") + rec('R', "d"), arrival: 7, size: 15, sender: "a", recipients: "b"},
-		{name: "padding and place holders", file: rec('w', "xxx") + rec('p', "0000000") + rec('T', "7") + rec('S', "a") + rec('w', "R\x01") + rec('R', "b"), arrival: 7, size: 27, sender: "a", recipients: "b"},
-		{name: "damage behind the sender", file: rec('T', "7") + rec('S', "a") + rec('R', "b") + "R\x7fx", arrival: 7, size: 12, sender: "a", recipients: "b"},
-		{name: "a NUL ends an address", file: rec('S', "a\x00b") + rec('R', "c\x00d"), arrival: 99, size: 10, sender: "a", recipients: "c"},
-		{name: "a large record is passed over", file: rec('A', strings.Repeat("x", 100<<10)) + rec('S', "a") + rec('R', "b"), arrival: 99, size: 102410, sender: "a", recipients: "b"},
-		{name: "an envelope longer than one read", file: rec('A', strings.Repeat("x", 4090)) + rec('S', "a") + rec('R', strings.Repeat("y", 5000)), arrival: 99, size: 9099, sender: "a", recipients: strings.Repeat("y", 5000)},
-		{name: "a time that nobody can have", file: rec('T', "9223372036854775807") + rec('S', "a") + rec('R', "b"), arrival: 253402300799, size: 27, sender: "a", recipients: "b"},
-		{name: "a content longer than any file", file: rec('C', "9223372036854775807") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('R', "c"), arrival: 99, size: 1<<63 - 1, sender: "a", recipients: "b"},
-		{name: "a pointer farther than any file", file: rec('S', "a") + rec('R', "b") + rec('p', "9223372036854775807"), arrival: 99, size: 27, sender: "a", recipients: "b"},
+		{
+			name: "a size record of one number does not count recipients",
+			file: rec('C', "  50") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('N', strings.Repeat("x", 48)) +
+				rec('X', "") + rec('R', "c"),
+			arrival:    99,
+			size:       50,
+			sender:     "a",
+			recipients: "b c",
+		},
+		{
+			name:       "a second sender ends it",
+			file:       rec('T', "7") + rec('S', "a") + rec('R', "b") + rec('S', "c") + rec('R', "d"),
+			arrival:    7,
+			size:       15,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name: "padding and place holders",
+			file: rec('w', "xxx") + rec('p', "0000000") + rec('T', "7") + rec('S', "a") + rec('w', "R\x01") +
+				rec('R', "b"),
+			arrival:    7,
+			size:       27,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name:       "damage behind the sender",
+			file:       rec('T', "7") + rec('S', "a") + rec('R', "b") + "R\x7fx",
+			arrival:    7,
+			size:       12,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name:       "a NUL ends an address",
+			file:       rec('S', "a\x00b") + rec('R', "c\x00d"),
+			arrival:    99,
+			size:       10,
+			sender:     "a",
+			recipients: "c",
+		},
+		{
+			name:       "a large record is passed over",
+			file:       rec('A', strings.Repeat("x", 100<<10)) + rec('S', "a") + rec('R', "b"),
+			arrival:    99,
+			size:       102410,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name:       "an envelope longer than one read",
+			file:       rec('A', strings.Repeat("x", 4090)) + rec('S', "a") + rec('R', strings.Repeat("y", 5000)),
+			arrival:    99,
+			size:       9099,
+			sender:     "a",
+			recipients: strings.Repeat("y", 5000),
+		},
+		{
+			name:       "a time that nobody can have",
+			file:       rec('T', "9223372036854775807") + rec('S', "a") + rec('R', "b"),
+			arrival:    253402300799,
+			size:       27,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name:       "a content longer than any file",
+			file:       rec('C', "9223372036854775807") + rec('S', "a") + rec('R', "b") + rec('M', "") + rec('R', "c"),
+			arrival:    99,
+			size:       1<<63 - 1,
+			sender:     "a",
+			recipients: "b",
+		},
+		{
+			name:       "a pointer farther than any file",
+			file:       rec('S', "a") + rec('R', "b") + rec('p', "9223372036854775807"),
+			arrival:    99,
+			size:       27,
+			sender:     "a",
+			recipients: "b",
+		},
 		{name: "empty file", file: "", none: true},
 		{name: "no sender", file: rec('T', "7") + rec('M', ""), none: true},
 		{name: "a recipient before the sender", file: rec('R', "b") + rec('S', "a"), none: true},
@@ -132,7 +211,8 @@ func TestReadEnvelope(t *testing.T) {
 			if tt.none {
 				return
 			}
-			if m.Arrival.Unix() != tt.arrival || m.SizeBytes != tt.size || m.Sender != tt.sender || addresses(m) != tt.recipients {
+			if m.Arrival.Unix() != tt.arrival || m.SizeBytes != tt.size || m.Sender != tt.sender ||
+				addresses(m) != tt.recipients {
 				t.Errorf("arrival %d, size %d, sender %s, recipients %s", m.Arrival.Unix(), m.SizeBytes, m.Sender, addresses(m))
 			}
 		})
@@ -182,7 +262,11 @@ func TestReadEnvelopeOfASparseFile(t *testing.T) {
 	defer f.Close()
 	var w recordWindow
 	var m queue.Message
-	if ok, err := w.readEnvelope(queueFile{ReaderAt: f, sizeBytes: size, modified: time.Unix(99, 0)}, envelopeRules{readAll: true}, &m); !ok || err != nil || addresses(m) != "b" {
+	if ok, err := w.readEnvelope(queueFile{
+		ReaderAt:  f,
+		sizeBytes: size,
+		modified:  time.Unix(99, 0),
+	}, envelopeRules{readAll: true}, &m); !ok || err != nil || addresses(m) != "b" {
 		t.Errorf("%v, %v, %+v", ok, err, m)
 	}
 }
@@ -195,7 +279,11 @@ func TestReadEnvelopeStops(t *testing.T) {
 	} {
 		var w recordWindow
 		var m queue.Message
-		ok, err := w.readEnvelope(queueFile{ReaderAt: strings.NewReader(file), sizeBytes: int64(len(file)), modified: time.Unix(99, 0)}, envelopeRules{stopped: func() bool { return true }}, &m)
+		ok, err := w.readEnvelope(queueFile{
+			ReaderAt:  strings.NewReader(file),
+			sizeBytes: int64(len(file)),
+			modified:  time.Unix(99, 0),
+		}, envelopeRules{stopped: func() bool { return true }}, &m)
 		if !ok || err != nil || len(m.Recipients) == 0 || len(m.Recipients) > 2000 || len(addresses(m)) > 1<<20 {
 			t.Errorf("%s: %v, %v, %d recipients", name, ok, err, len(m.Recipients))
 		}
@@ -266,8 +354,14 @@ func TestListedAddress(t *testing.T) {
 func TestSizeRecordCounts(t *testing.T) {
 	tests := map[string]bool{
 		"3.7.11": true, "3.7.16": true, "3.7.17": false, "3.8.11": true, "3.8.12": false, "3.9.6": false, "3.9.5": true,
-		"3.10.4": true, "3.10.5": false, "3.11.0": false, "3.12-20260821": false, "3.6.99": true, "2.11.3": true, "4.0.0": false,
-		"": false, "x.y": false, "3": false,
+		"3.10.4":        true,
+		"3.10.5":        false,
+		"3.11.0":        false,
+		"3.12-20260821": false,
+		"3.6.99":        true,
+		"2.11.3":        true,
+		"4.0.0":         false,
+		"":              false, "x.y": false, "3": false,
 	}
 	for version, want := range tests {
 		if got := sizeRecordCounts(version); got != want {
@@ -287,10 +381,13 @@ func BenchmarkReadEnvelope(b *testing.B) {
 	file := sizeRec(3000, 1) + rec('T', "1795454099 123456") +
 		attributes("rewrite_context=remote", "log_ident=4jY9bw2tYhz1SRtX", "sasl_method=") +
 		rec('S', "sender@example.com") +
-		attributes("log_client_name=localhost", "log_client_address=127.0.0.1", "log_client_port=54321", "log_helo_name=mail.example.org",
-			"log_message_origin=localhost[127.0.0.1]", "log_protocol_name=ESMTP", "client_name=localhost", "reverse_client_name=localhost",
-			"client_address=127.0.0.1", "client_port=54321", "server_address=127.0.0.1", "server_port=25", "helo_name=mail.example.org",
-			"protocol_name=ESMTP", "client_address_type=2", "dsn_orig_rcpt=rfc822;b@example.org") +
+		attributes(
+			"log_client_name=localhost", "log_client_address=127.0.0.1", "log_client_port=54321",
+			"log_helo_name=mail.example.org", "log_message_origin=localhost[127.0.0.1]", "log_protocol_name=ESMTP",
+			"client_name=localhost", "reverse_client_name=localhost", "client_address=127.0.0.1", "client_port=54321",
+			"server_address=127.0.0.1", "server_port=25", "helo_name=mail.example.org", "protocol_name=ESMTP",
+			"client_address_type=2", "dsn_orig_rcpt=rfc822;b@example.org",
+		) +
 		rec('O', "b@example.org") + rec('R', "b@example.org") + rec('p', "              0") + rec('M', "") +
 		strings.Repeat(rec('N', strings.Repeat("x", 70)), 40)
 	f := queueFile{ReaderAt: strings.NewReader(file), sizeBytes: int64(len(file)), modified: time.Unix(99, 0)}

@@ -394,7 +394,8 @@ func TestRecipientsOfMaildropAreCounted(t *testing.T) {
 	s := newSpool(t)
 	s.MailVersion = func() string { return "3.5.25" } // the size in the file counts
 	content := rec('N', strings.Repeat("x", 48))
-	file := sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + content + rec('X', "") + rec('R', "c") + rec('E', "")
+	file := sizeRec(50, 1) + rec('T', "7 0") + rec('S', "a") + rec('R', "b") + rec('M', "") + content + rec('X', "") +
+		rec('R', "c") + rec('E', "")
 	for path, want := range map[string]string{"maildrop/B1": "b c", "hold/B2": "b"} {
 		writeFile(t, filepath.Join(s.Dir, path), file, 0o700)
 		got := ""

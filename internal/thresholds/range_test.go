@@ -137,7 +137,11 @@ func TestParseRangeRefusals(t *testing.T) {
 		{"0x10", units.Count, "want a number without a suffix"},
 		{"10%", units.Count, "no percentages"},
 		{"1 0", units.Count, "leave out the space"},
-		{"10 :20", units.Count, `invalid range "10 :20": 10 : want a number without a suffix, such as 500; leave out the space`},
+		{
+			"10 :20",
+			units.Count,
+			`invalid range "10 :20": 10 : want a number without a suffix, such as 500; leave out the space`,
+		},
 		{"inf", units.Count, "want a number without a suffix"},
 		{"nan", units.Count, "want a number without a suffix"},
 		{"1,5", units.Count, "a number has no comma: write 1000, or 1.5 with a point"},

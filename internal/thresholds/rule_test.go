@@ -62,7 +62,8 @@ func TestRulesCollectOneRangePerMetric(t *testing.T) {
 	if _, ok := rules.For("hold"); ok {
 		t.Error("a range for hold out of nowhere")
 	}
-	if err := rules.UnmarshalText([]byte("emails=200")); err == nil || !strings.Contains(err.Error(), "emails has two ranges, 100 and 200") {
+	if err := rules.UnmarshalText([]byte("emails=200")); err == nil ||
+		!strings.Contains(err.Error(), "emails has two ranges, 100 and 200") {
 		t.Errorf("second range for emails: %v", err)
 	}
 	if len(rules) != 3 {

@@ -8,7 +8,12 @@ import (
 
 func TestParseDuration(t *testing.T) {
 	tests := map[string]time.Duration{
-		"0": 0, "8": 8 * time.Second, "0.5": time.Second / 2, "5m": 5 * time.Minute, "36h": 36 * time.Hour, "1w": 168 * time.Hour,
+		"0":   0,
+		"8":   8 * time.Second,
+		"0.5": time.Second / 2,
+		"5m":  5 * time.Minute,
+		"36h": 36 * time.Hour,
+		"1w":  168 * time.Hour,
 	}
 	for text, want := range tests {
 		if got, err := ParseDuration(text); err != nil || got != want {
@@ -25,7 +30,10 @@ func TestParseDuration(t *testing.T) {
 func TestFormatDuration(t *testing.T) {
 	tests := map[time.Duration]string{
 		0: "0s", 999 * time.Millisecond: "0s", 59 * time.Second: "59s", time.Minute: "1m", 62 * time.Second: "1m 2s",
-		time.Hour: "1h", 2*time.Hour + 5*time.Minute + 9*time.Second: "2h 5m", 76*time.Hour + 59*time.Minute: "3d 4h", 24 * time.Hour: "1d",
+		time.Hour: "1h",
+		2*time.Hour + 5*time.Minute + 9*time.Second: "2h 5m",
+		76*time.Hour + 59*time.Minute:               "3d 4h",
+		24 * time.Hour:                              "1d",
 	}
 	for d, want := range tests {
 		if got := FormatDuration(d); got != want {

@@ -19,8 +19,17 @@ func TestDecode(t *testing.T) {
 		{"telegraf", "statsd", "a,y=2,x=1:1|g\n", map[string]string{`a x="1" y="2"`: "1"}},
 		{"semicolons", "statsd", "a;x=1:1|g\n", map[string]string{`a x="1"`: "1"}},
 		{"carbon", "graphite", "a.b;x=1 2 3\n", map[string]string{`a.b x="1"`: "2"}},
-		{"point", "influx", "m,x=a\\ b f=1i,g=2i 1772334000000000000\n", map[string]string{`m.f x="a b"`: "1", `m.g x="a b"`: "2"}},
-		{"snapshot", "json", `{"format": "postfix-queue-snapshot", "version": 1, "instances": [{"name": "a", "up": true, "total": {"messages": 1}}]}` + "\n",
+		{
+			"point",
+			"influx",
+			"m,x=a\\ b f=1i,g=2i 1772334000000000000\n",
+			map[string]string{`m.f x="a b"`: "1", `m.g x="a b"`: "2"},
+		},
+		{
+			"snapshot",
+			"json",
+			`{"format": "postfix-queue-snapshot", "version": 1, "instances": [{"name": "a", "up": true, "total": ` +
+				`{"messages": 1}}]}` + "\n",
 			map[string]string{`up instance_name="a"`: "true", `total.messages instance_name="a"`: "1"}},
 		{"numbers", "value", "1\n0\n", map[string]string{"1": "1", "2": "0"}},
 	}
@@ -35,7 +44,8 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	const chart = "CHART postfix_a.b '' 'A' 'b' 'queue' 'postfix.b' 'line' 1 1 '' '' 'postfix_queue'\nDIMENSION x '' absolute 1 1\n"
+	const chart = "CHART postfix_a.b '' 'A' 'b' 'queue' 'postfix.b' 'line' 1 1 '' '' 'postfix_queue'\nDIMENSION x " +
+		"'' absolute 1 1\n"
 	tests := []struct{ name, format, document string }{
 		{"an unknown format", "nosuch", ""},
 		{"half a line", "statsd", "a:1|g"},
