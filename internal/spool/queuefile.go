@@ -86,7 +86,7 @@ func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err 
 		return f, false, nil // delivered meanwhile; a link; a socket; a device that is not there
 	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
 		return f, false, nil // its owner holds a lease on it
-	case errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || !isReadyAt(dir.fd, id)):
+	case errors.Is(err, unix.EACCES) && r.passesOver(dir, id):
 		return f, false, nil // showq cannot open it either, or does not try
 	case err != nil:
 		return f, false, err
@@ -138,7 +138,10 @@ func isReady(stat *unix.Stat_t) bool {
 	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Mode&unix.S_IRWXU == unix.S_IRWXU
 }
 
-func isReadyAt(dir descriptor, name string) bool {
-	stat, err := dir.statAt(name)
-	return err == nil && isReady(&stat)
+// passesOver reports whether a file that this user may not open does not count: any
+// file in maildrop, and one that is not ready. If the directory cannot be searched,
+// it is not known what the file is.
+func (r *messageReader) passesOver(dir *walkDir, id string) bool {
+	stat, err := dir.fd.statAt(id)
+	return !errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || err != nil || !isReady(&stat))
 }

@@ -179,6 +179,29 @@ func TestSpoolThatIsNotAsUsual(t *testing.T) {
 			want:   "this user may not read DIR/deferred/A" + denied,
 		},
 		{
+			name: "a hash directory that may be listed, but not entered",
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				closeFile(t, filepath.Join(dir, "deferred/A"))
+				if err := os.Chmod(filepath.Join(dir, "deferred/A"), 0o400); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "cannot read DIR/deferred/A/A1: permission denied",
+		},
+		{
+			name: "a maildrop that may be listed, but not entered",
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				writeFile(t, filepath.Join(dir, "maildrop", "B1"), "", 0o700)
+				closeFile(t, filepath.Join(dir, "maildrop"))
+				if err := os.Chmod(filepath.Join(dir, "maildrop"), 0o400); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "cannot read DIR/maildrop/B1: permission denied",
+		},
+		{
 			name:   "closed defer logs",
 			change: func(t *testing.T, dir string) { t.Helper(); closeFile(t, filepath.Join(dir, "defer")) },
 			want:   "this user may not read DIR/defer" + denied,
@@ -450,6 +473,50 @@ func TestCorruptMessagesAreCounted(t *testing.T) {
 	facts, err := s.Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 	if err != nil || *facts.Corrupt != 3 {
 		t.Errorf("facts %+v, %v; want 3 corrupt", facts, err)
+	}
+}
+
+// Hash directories that go on for ever, as only damage makes them, come to an end.
+func TestHashDirectoriesAreNotEndless(t *testing.T) {
+	s := newSpool(t)
+	dir := filepath.Join(s.Dir, "hold")
+	message := rec('S', "a") + rec('R', "b") + rec('M', "")
+	for depth := range maxHashDepth + 2 {
+		writeFile(t, filepath.Join(dir, fmt.Sprintf("D%d", depth)), message, 0o700)
+		dir = filepath.Join(dir, "A")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deepest := 0
+	_, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
+		if m.Queue == queue.Hold {
+			deepest++
+		}
+	})
+	if err != nil || deepest != maxHashDepth+1 {
+		t.Errorf("%d messages, %v; want those of %d directories", deepest, err, maxHashDepth+1)
+	}
+}
+
+func TestForcedExpire(t *testing.T) {
+	s := newSpool(t)
+	message := rec('S', "a") + rec('R', "b") + rec('M', "")
+	for name, mode := range map[string]os.FileMode{"A2": 0o710, "A3": 0o701, "A4": 0o760} {
+		path := filepath.Join(s.Dir, "deferred/A", name)
+		writeFile(t, path, message, 0o700)
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var marked []string
+	_, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
+		if m.ForcedExpire {
+			marked = append(marked, m.ID)
+		}
+	})
+	if err != nil || len(marked) != 1 || marked[0] != "A2" {
+		t.Errorf("marked %v, %v; want A2", marked, err)
 	}
 }
 
