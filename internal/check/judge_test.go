@@ -318,6 +318,15 @@ func TestJudgeOneInstance(t *testing.T) {
 			line:  "mail system is down, 3 emails waiting, 122 KiB (only queue hold); start it: postfix start",
 		},
 		{
+			name: "down, and not read to the end",
+			reading: queue.Reading{
+				Summary: whole(func(s *queue.Summary) { s.Down, s.Partial = "refused", true }).Summary,
+				Err:     deadline,
+			},
+			state: Critical,
+			line:  "mail system is down, at least 45 emails waiting, 33.5 MiB, oldest 5h 59m; start it: postfix start",
+		},
+		{
 			name:    "down, queue is empty",
 			reading: queue.Reading{Summary: &queue.Summary{Taken: now, Facts: queue.Facts{Down: "refused"}}},
 			state:   Critical,
@@ -345,6 +354,16 @@ func TestJudgeOneInstance(t *testing.T) {
 			crit:    "10",
 			state:   Unknown,
 			line:    "broke off; at least 45 emails",
+		},
+		{
+			name: "no line can be parsed",
+			reading: queue.Reading{
+				Summary: whole(func(s *queue.Summary) { s.Partial, s.Unreadable = true, 45 }).Summary,
+				Err:     errors.New("not a listing"),
+			},
+			crit:  "10",
+			state: Unknown,
+			line:  "not a listing",
 		},
 		{
 			name:    "no summary",
@@ -383,6 +402,18 @@ func TestJudgeOneInstance(t *testing.T) {
 			crit:    "40:",
 			state:   Warning,
 			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+		},
+		{
+			name: "time is up, warning for certain, critical not known",
+			reading: func() queue.Reading {
+				r := partial(deadline)
+				r.Summary.NoArrivalTimes = true
+				return r
+			}(),
+			warn:  "10",
+			crit:  "age=1h",
+			state: Unknown,
+			line:  "at least 45 emails (above 10), 33.5 MiB, listing stopped after 8 s" + wayOut,
 		},
 		{
 			name:    "time is up, too few so far",
@@ -429,6 +460,41 @@ func TestJudgeOneInstance(t *testing.T) {
 				t.Errorf("performance data %v, want any: %v", got.Perf, tt.perf)
 			}
 		})
+	}
+}
+
+// A filter is shown as it was typed, but one that comes with a snapshot is text
+// from outside.
+func TestFilterIsShown(t *testing.T) {
+	var senders queue.Patterns
+	if err := senders.UnmarshalText([]byte("^a|b$")); err != nil {
+		t.Fatal(err)
+	}
+	filter := queue.Filter{Senders: senders}
+	s := summary()
+	s.Filter = filter
+	for name, tt := range map[string]struct {
+		typed queue.Filter
+		want  string
+	}{
+		"typed":           {filter, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a|b$)"},
+		"of the snapshot": {queue.Filter{}, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a?b?)"},
+	} {
+		if got := Judge([]queue.Reading{{Summary: s}}, Options{Filter: tt.typed}).Lines[0]; string(got) != tt.want {
+			t.Errorf("%s: got %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestOneInstanceWithItsName(t *testing.T) {
+	got := Judge([]queue.Reading{{Instance: queue.Instance{Name: "MX1"}, Summary: summary()}}, Options{LabelInstances: true})
+	if text := string(got.Lines[0]); text != "MX1: 45 emails, 33.5 MiB, oldest 5h 59m" {
+		t.Errorf("line 1 %q", text)
+	}
+	for _, p := range got.Perf {
+		if !strings.HasPrefix(p.Label, "mx1_") {
+			t.Errorf("label %s", p.Label)
+		}
 	}
 }
 
@@ -574,6 +640,16 @@ no domains and no reasons: the snapshot was written without --breakdown
 source postqueue: /usr/sbin/postqueue -j, 0.520 s`
 	if diff := cmp.Diff(strings.Split(want, "\n"), plain(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDetailSaysThatNumbersAreLowerBounds(t *testing.T) {
+	s := summary()
+	got := Judge([]queue.Reading{{Summary: s}}, Options{Detail: DetailQueues}).Lines
+	s.Partial, s.Visited = true, 45
+	late := Judge([]queue.Reading{{Summary: s, Err: context.DeadlineExceeded}}, Options{Detail: DetailQueues}).Lines
+	if want := append(slices.Clone(got[1:]), "these numbers are lower bounds"); !slices.Equal(late[1:], want) {
+		t.Errorf("got %q, want %q", late[1:], want)
 	}
 }
 

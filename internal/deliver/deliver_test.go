@@ -233,6 +233,40 @@ func TestSendToSeveralAddresses(t *testing.T) {
 	})
 }
 
+func TestSendToSeveralAddressesEndsWithItsContext(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := Datagram{"udp", "statsd.example.com:8125"}
+	err := d.sendTo(ended, []string{"127.0.0.1:1", "127.0.0.2:2"}, []byte("x"))
+	if err == nil || !strings.Contains(err.Error(), "(127.0.0.1:1)") {
+		t.Errorf("error %v, want one of the first address", err)
+	}
+}
+
+// halfClosing is a connection that remembers the end of the stream.
+type halfClosing struct {
+	net.Conn
+	ended bool
+}
+
+func (c *halfClosing) CloseWrite() error {
+	c.ended = true
+	return c.Conn.Close()
+}
+
+// A receiver that reads to the end of the stream need not wait for the end of the
+// connection.
+func TestStreamEndsBeforeItsConnection(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	go func() { _, _ = io.Copy(io.Discard, server) }()
+	conn := &halfClosing{Conn: client}
+	_ = writeStream(conn, []byte("x:1|g\n"))
+	if !conn.ended {
+		t.Error("the stream has no end")
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	tests := []struct {
 		target Datagram

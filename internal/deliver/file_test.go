@@ -75,8 +75,9 @@ func TestSendToFullDisk(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(err, syscall.EFBIG) {
-		t.Errorf("error %v, want %v", err, syscall.EFBIG)
+	// The dot hides the new file from those who read all files of the directory.
+	if !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), dir+"/.queue.prom.new-") {
+		t.Errorf("error %v, want %v of a hidden file", err, syscall.EFBIG)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "old\n" {
 		t.Errorf("%q, %v", got, err)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -204,6 +206,123 @@ func TestSnapshotKeepsTheBreakdown(t *testing.T) {
 	}
 	if diff := cmp.Diff(want.Reasons, got.Reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+// Every number comes back, and numbers come from complete readings of running
+// systems alone.
+func TestSnapshotKeepsReadings(t *testing.T) {
+	full := func(change func(*queue.Summary)) *queue.Summary {
+		s := summary(t, queue.Query{Reasons: true, Breakdown: true})
+		corrupt := int64(7)
+		s.Unreadable, s.Corrupt = 2, &corrupt
+		s.Total.ForcedExpire, s.Queues[queue.Hold].ForcedExpire = 3, 3
+		s.Breakdown.Senders.MaxUndercount = 4
+		if change != nil {
+			change(s)
+		}
+		return s
+	}
+	text := func(s *queue.Summary) {
+		s.NoArrivalTimes, s.Indistinct = true, []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}
+		for _, name := range s.Indistinct {
+			delete(s.Queues, name)
+		}
+	}
+	// none returns a summary without numbers.
+	none := func(source string, filter queue.Filter) *queue.Summary {
+		return &queue.Summary{Source: source, Partial: true, Filter: filter, Queues: map[queue.Name]*queue.Tally{}}
+	}
+	filter := queue.Filter{OlderThan: time.Hour}
+	written := []queue.Reading{
+		{Instance: queue.Instance{Name: "full", ConfigDir: "/etc/postfix"}, Summary: full(nil)},
+		{Instance: queue.Instance{Name: "text"}, Summary: full(text)},
+		{Instance: queue.Instance{Name: "down"}, Summary: full(func(s *queue.Summary) { s.Down = "refused" })},
+		{Instance: queue.Instance{Name: "failed"}, Err: errors.New("denied")},
+		{
+			Instance: queue.Instance{Name: "late"},
+			Summary:  full(func(s *queue.Summary) { s.Filter, s.Partial = filter, true }),
+			Err:      context.DeadlineExceeded,
+		},
+	}
+	want := slices.Clone(written)
+	want[3].Summary, want[4].Summary = none("", queue.Filter{}), none("test", filter)
+	var document bytes.Buffer
+	if err := Write(&document, written, now); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Read(&document, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got,
+		cmpopts.IgnoreFields(queue.Summary{}, "Taken", "AsOf", "Visited"),
+		cmp.Comparer(func(a, b time.Time) bool { return a.Unix() == b.Unix() }),
+		cmp.Comparer(func(a, b error) bool { return fmt.Sprint(a) == fmt.Sprint(b) }),
+	); diff != "" {
+		t.Errorf("(-written +read):\n%s", diff)
+	}
+	if !got[0].Complete() || got[2].Complete() {
+		t.Error("full is not complete, or down is")
+	}
+}
+
+// A snapshot is as old as its oldest numbers, and never from the future.
+func TestSnapshotIsAsOldAsItsNumbers(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		first, last time.Duration // the ages of the numbers
+		want        time.Duration
+	}{
+		{"as old", time.Minute, time.Minute, time.Minute},
+		{"the first is older", time.Hour, time.Minute, time.Hour},
+		{"the last is older", time.Minute, time.Hour, time.Hour},
+		{"from the future", -time.Hour, -time.Minute, 0},
+	} {
+		first, last := summary(t, queue.Query{}), summary(t, queue.Query{})
+		first.AsOf, last.AsOf = now.Add(-tt.first), now.Add(-tt.last)
+		var document bytes.Buffer
+		if err := Write(&document, []queue.Reading{
+			{Instance: queue.Instance{Name: "first"}, Summary: first},
+			{Instance: queue.Instance{Name: "last"}, Summary: last},
+		}, now); err != nil {
+			t.Fatal(err)
+		}
+		readings, taken, err := Read(&document, now)
+		if want := now.Add(-tt.want).Unix(); err != nil || taken.Unix() != want || readings[0].Summary.AsOf.Unix() != want {
+			t.Errorf("%s: taken %v, %v; want %v ago", tt.name, taken, err, tt.want)
+		}
+	}
+}
+
+func TestImpossibleNumbersAreRefused(t *testing.T) {
+	const head = `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true, `
+	tests := map[string]string{
+		"equal bounds": `"total": {"messages": 1}, "queues": {"hold": {"messages": 1,
+			"ages": {"bounds": [1, 1], "counts": [1, 0, 0], "sum": 1},
+			"sizes": {"bounds": [1, 2], "counts": [1, 0, 0], "sum": 1}}}`,
+		"a ranking with more of an age than its total": `"total": {"messages": 1}, "breakdown": {"recipients":
+			{"rows": [{"key": "a", "count": 1, "by_age": [2]}], "total": {"count": 1, "by_age": [1]}}}`,
+		"a ranking with more than its total": `"total": {"messages": 1}, "breakdown": {"senders":
+			{"rows": [{"key": "a", "count": 2}], "total": {"count": 1}}}`,
+		"a reason of the breakdown":  `"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", "messages": -1}]}`,
+		"a number of a reason":       `"total": {"messages": 1}, "deferral_reasons": {"other": -1}`,
+		"an age of the filter":       `"total": {"messages": 1}, "filter_older_than": -1`,
+		"a pattern of the filter":    `"total": {"messages": 1}, "filter_senders": ["("]`,
+		"a number of force-expired":  `"total": {"messages": 1, "forced_expire": -1}`,
+		"a number of a queue":        `"total": {"messages": 1}, "queues": {"hold": {"messages": -1}}`,
+		"numbers that are not known": `"queues": {"hold": {"messages": 1}}`,
+	}
+	whole := head + `"total": {"messages": 1}}]}`
+	if _, _, err := Read(strings.NewReader(whole), now); err != nil {
+		t.Fatal(err)
+	}
+	for name, numbers := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := Read(strings.NewReader(head+numbers+"}]}"), now); !errors.Is(err, ErrDamaged) {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }
 

@@ -90,6 +90,19 @@ func TestInput(t *testing.T) {
 	}
 }
 
+func TestInputIsAsOldAsItsFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "listing")
+	writeFile(t, path, "Mail queue is empty\n", 0o600)
+	when := time.Unix(1_700_000_000, 0)
+	if err := os.Chtimes(path, when, when); err != nil {
+		t.Fatal(err)
+	}
+	readings, err := (&input{path: path}).readings(t.Context(), queue.Query{})
+	if err != nil || !readings[0].Summary.AsOf.Equal(when) {
+		t.Errorf("%v, %v; want %v", readings, err, when)
+	}
+}
+
 func TestInputThatIsASnapshot(t *testing.T) {
 	// snapshotOf returns a snapshot of an empty queue, taken some time ago.
 	snapshotOf := func(t *testing.T, age time.Duration, q queue.Query) string {

@@ -151,7 +151,8 @@ func TestParseText(t *testing.T) {
 				"                                         (x)\n" +
 				"                                               d@example.org\n" +
 				"                                               e@example.org\n\n" +
-				"BF7D49EA4C2*#      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n" +
+				"BF7D49EA4C2*#      263 Mon Nov 23 17:37:12 MAILER-DAEMON\n" +
+				"                                         f@example.org\n\n" +
 				"-- 4 Kbytes in 3 Requests.",
 			want: []queue.Message{
 				{
@@ -172,7 +173,14 @@ func TestParseText(t *testing.T) {
 						{Address: "d@example.org", Reason: "x"}, {Address: "e@example.org", Reason: "x"},
 					},
 				},
-				{Queue: queue.Active, ID: "BF7D49EA4C2", SizeBytes: 263, ForcedExpire: true, Sender: "MAILER-DAEMON"},
+				{
+					Queue:        queue.Active,
+					ID:           "BF7D49EA4C2",
+					SizeBytes:    263,
+					ForcedExpire: true,
+					Sender:       "MAILER-DAEMON",
+					Recipients:   []queue.Recipient{{Address: "f@example.org"}},
+				},
 			},
 		},
 		{

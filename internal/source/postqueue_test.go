@@ -194,6 +194,19 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 	}
 }
 
+// Only a file that can be run is a program.
+func TestProgramsThatCannotBeRunArePassedOver(t *testing.T) {
+	first, second, third := t.TempDir(), t.TempDir(), install(t, map[string]string{"postqueue": "exit 0"})
+	writeFile(t, filepath.Join(first, "postqueue"), "", 0o644)
+	if err := os.Mkdir(filepath.Join(second, "postqueue"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got, err := locate(t.Context(), []string{first, second, third}, "postqueue")
+	if want := filepath.Join(third, "postqueue"); got != want || err != nil {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
 func TestPostqueueMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for name, programs := range map[string]map[string]string{

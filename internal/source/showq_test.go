@@ -63,6 +63,12 @@ func TestParseShowq(t *testing.T) {
 			}),
 		},
 		{
+			name: "a log class is that of its recipient",
+			listing: message("sender", "s", "recipient", "gone", "log_class", "bounce", "reason", "unknown user",
+				"recipient", "a", "reason", "later") + nul(""),
+			want: with(func(m *queue.Message) { m.Recipients = []queue.Recipient{{Address: "a", Reason: "later"}} }),
+		},
+		{
 			name:    "an attribute of the future",
 			listing: message("sender", "s", "news", "x") + nul(""),
 			want:    with(func(*queue.Message) {}),
@@ -271,6 +277,26 @@ func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded
 
 func says(text string) func(error) bool {
 	return func(err error) bool { return err != nil && strings.Contains(err.Error(), text) }
+}
+
+func TestAccessToShowq(t *testing.T) {
+	asOrdinaryUser(t)
+	p := startPostfix(t, "")
+	showq := &Showq{QueueDir: p.queueDir}
+	if err := showq.CheckAccess(); err != nil {
+		t.Errorf("open: %v", err)
+	}
+	public := filepath.Join(p.queueDir, "public")
+	if err := os.Chmod(public, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := showq.CheckAccess()
+	if err := os.Chmod(public, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if !says("this user may not connect to " + public + "/showq")(err) {
+		t.Errorf("closed: %v", err)
+	}
 }
 
 func TestShowqWithoutAListener(t *testing.T) {

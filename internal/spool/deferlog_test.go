@@ -69,6 +69,14 @@ func TestParseDeferLog(t *testing.T) {
 			want: []queue.Recipient{{Address: "a@example.com", Reason: "name=x?"}},
 		},
 		{
+			name: "a reason counts for its own entry only",
+			log:  "recipient=a@example.com\nreason=late\n\nrecipient=b@example.com\n\n",
+			want: []queue.Recipient{
+				{Address: "a@example.com", Reason: "late"},
+				{Address: "b@example.com", Reason: noReason},
+			},
+		},
+		{
 			name: "without a reason, without an address",
 			log:  "recipient=\n\nreason=lost\n\n",
 			want: []queue.Recipient{{Address: nobody, Reason: noReason}},
@@ -93,6 +101,16 @@ func FuzzParseDeferLog(f *testing.F) {
 			}
 		}
 	})
+}
+
+// If a log has several entries for a recipient, the first counts.
+func TestFirstReasonCounts(t *testing.T) {
+	s := newSpool(t)
+	log := "recipient=b@example.org\nreason=first\n\nrecipient=b@example.org\nreason=second\n\n"
+	writeFile(t, filepath.Join(s.Dir, "defer/A/A1"), log, 0o600)
+	if messages, _, err := readSpool(t, s); err != nil || messages["A1"] != "first" {
+		t.Errorf("%v, %v", messages, err)
+	}
 }
 
 // Logs are found whether or not they lie as deep as the message.

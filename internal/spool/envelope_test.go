@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -297,6 +298,32 @@ func TestReadEnvelopeBoundsAddresses(t *testing.T) {
 	if total := len(addresses(m)); !ok || total < 60<<10 || total > maxAddresses+64<<10 {
 		t.Errorf("%v, %d bytes of addresses", ok, total)
 	}
+}
+
+// Records that go round in circles cost no more than reading the file twice.
+func TestReadEnvelopeBoundsReading(t *testing.T) {
+	text := rec('S', "a") + strings.Repeat(rec('A', strings.Repeat("x", 60<<10)), 10) + rec('p', "3")
+	counted := &countedReads{ReaderAt: strings.NewReader(text)}
+	f := queueFile{ReaderAt: counted, sizeBytes: int64(len(text)), modified: time.Unix(99, 0)}
+	var w recordWindow
+	var m queue.Message
+	if ok, err := w.readEnvelope(f, envelopeRules{}, &m); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if limit := 3 * 2 * 10; counted.n > limit { // two for each record, and one round more
+		t.Errorf("%d reads, want at most %d", counted.n, limit)
+	}
+}
+
+// countedReads counts the calls of ReadAt.
+type countedReads struct {
+	io.ReaderAt
+	n int
+}
+
+func (c *countedReads) ReadAt(p []byte, offset int64) (int, error) {
+	c.n++
+	return c.ReaderAt.ReadAt(p, offset)
 }
 
 // A disk that fails in the middle of a message does not make the message vanish.
