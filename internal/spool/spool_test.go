@@ -62,15 +62,17 @@ func asOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	const nobody = 65534
-	if err := syscall.Seteuid(nobody); err != nil {
+	seteuid(t, ordinaryUser)
+	t.Cleanup(func() { seteuid(t, 0) })
+}
+
+const ordinaryUser = 65534 // nobody
+
+func seteuid(t *testing.T, user int) {
+	t.Helper()
+	if err := syscall.Seteuid(user); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := syscall.Seteuid(0); err != nil {
-			t.Fatal(err)
-		}
-	})
 }
 
 // closeFile closes a file or directory to this user.
@@ -250,10 +252,17 @@ func TestSpoolPassesOver(t *testing.T) {
 			writeFile(t, path, message, 0o700)
 			closeFile(t, path)
 		}},
-		{"a closed file of another user", "maildrop/A2", func(t *testing.T, path string) {
+		{"a closed file in maildrop", "maildrop/A2", func(t *testing.T, path string) {
 			t.Helper()
+			if os.Getuid() != 0 {
+				writeFile(t, path, message, 0o700)
+				closeFile(t, path)
+				return
+			}
+			// Root can make one that is ready, but that only its owner can read.
+			seteuid(t, 0)
 			writeFile(t, path, message, 0o700)
-			closeFile(t, path)
+			seteuid(t, ordinaryUser)
 		}},
 		{"a file that is not a message", "deferred/A/A2", func(t *testing.T, path string) {
 			t.Helper()
@@ -496,6 +505,36 @@ func TestHashDirectoriesAreNotEndless(t *testing.T) {
 	})
 	if err != nil || deepest != maxHashDepth+1 {
 		t.Errorf("%d messages, %v; want those of %d directories", deepest, err, maxHashDepth+1)
+	}
+}
+
+// Maildrop has no hash directories: a name of one character is that of a message.
+func TestMaildropIsFlat(t *testing.T) {
+	s := newSpool(t)
+	message := rec('S', "a") + rec('R', "b") + rec('M', "")
+	writeFile(t, filepath.Join(s.Dir, "maildrop/B"), message, 0o700)
+	if err := os.Mkdir(filepath.Join(s.Dir, "maildrop/C"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(s.Dir, "maildrop/C/C1"), message, 0o700)
+	var ids []string
+	_, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
+		if m.Queue == queue.Maildrop {
+			ids = append(ids, m.ID)
+		}
+	})
+	if err != nil || len(ids) != 1 || ids[0] != "B" {
+		t.Errorf("messages %v, %v; want B", ids, err)
+	}
+}
+
+func TestReadAhead(t *testing.T) {
+	for maxOpenFiles, want := range map[int]int{
+		0: maxReadAhead, 1: 1, 39: 1, 40: 1, 48: 2, 47: 1, 32 + 8*16: 16, 32 + 8*17: 16, 1 << 20: 16,
+	} {
+		if got := (&Spool{MaxOpenFiles: maxOpenFiles}).readAhead(); got != want {
+			t.Errorf("%d open files: %d, want %d", maxOpenFiles, got, want)
+		}
 	}
 }
 
