@@ -54,15 +54,12 @@ func TestDefaultsAreDocumented(t *testing.T) {
 	scripttest.DefaultsAreDocumented(t, o.Common, usage, map[string]string{
 		"format":       o.Format.Name,
 		"to":           o.To,
-		"prefix":       *o.Prefix,
+		"prefix":       o.Prefix,
 		"tags":         string(o.TagStyle),
-		"part":         "charts,values",
-		"update-every": strconv.Itoa(int(*o.UpdateEvery)),
-		"priority":     strconv.Itoa(int(*o.Priority)),
+		"part":         string(o.Part),
+		"update-every": strconv.Itoa(int(o.UpdateEvery)),
+		"priority":     strconv.Itoa(int(o.Priority)),
 	})
-	if *o.Part != (parts{charts: true, values: true}) {
-		t.Errorf("the default of --part is %+v", *o.Part)
-	}
 }
 
 func TestOptionsAreDocumented(t *testing.T) {

@@ -36,9 +36,16 @@ func TestSendToFileFailsWhole(t *testing.T) {
 	if err := File(filepath.Join(dir, "nosuch", "x")).Send(t.Context(), []byte("x")); err == nil {
 		t.Error("no error without a directory")
 	}
-	// What is no file is left alone.
-	if err := File("/dev/null").Send(t.Context(), []byte("x")); err == nil {
-		t.Error("a device is replaced")
+	// A FIFO stands in for a device such as /dev/null, which root could replace if this failed.
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := File(fifo).Send(t.Context(), []byte("x")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("error %v", err)
+	}
+	if info, err := os.Lstat(fifo); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Errorf("the FIFO is replaced: %v, %v", info.Mode(), err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "x", "y"), 0o755); err != nil {
 		t.Fatal(err)
@@ -75,9 +82,9 @@ func TestSendToFullDisk(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)
 	}
-	// The dot hides the new file from those who read all files of the directory.
-	if !errors.Is(err, syscall.EFBIG) || !strings.Contains(err.Error(), dir+"/.queue.prom.new-") {
-		t.Errorf("error %v, want %v of a hidden file", err, syscall.EFBIG)
+	// Nobody knows the name of the temporary file.
+	if !errors.Is(err, syscall.EFBIG) || strings.Contains(err.Error(), ".new-") {
+		t.Errorf("error %v, want %v", err, syscall.EFBIG)
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "old\n" {
 		t.Errorf("%q, %v", got, err)
