@@ -41,7 +41,7 @@ type answer struct {
 // check runs the check. Its answer must be one that a monitoring system understands.
 func (c command) check(t testing.TB, args ...string) answer {
 	t.Helper()
-	return takeApart(t, c.run(t, program(t, checkProgram), args...))
+	return takeApart(t, c.run(t, program(t, checkProgram), args...), args...)
 }
 
 var (
@@ -49,8 +49,9 @@ var (
 	exitCodes    = map[string]int{"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 )
 
-// takeApart takes an answer apart and fails the test if it is not the answer of a plugin.
-func takeApart(t testing.TB, r result) answer {
+// takeApart takes an answer apart and fails the test if it is not the answer of a plugin that was called with
+// these arguments.
+func takeApart(t testing.TB, r result, args ...string) answer {
 	t.Helper()
 	line1, more, ended := strings.Cut(r.stdout, "\n")
 	parts := line1Pattern.FindStringSubmatch(line1)
@@ -70,12 +71,23 @@ func takeApart(t testing.TB, r result) answer {
 	if r.stderr != "" {
 		t.Errorf("the check wrote to stderr: %s", r)
 	}
-	// The text must not contain what means something to a web page, a shell or a monitoring system.
-	if text := a.text + "\n" + more; !isPlain(text) || strings.ContainsAny(text, "|$<>&`'\"\\") {
+	// The text must not contain what means something to a web page, a shell or a monitoring system, except
+	// what the caller has typed.
+	typed := strings.Join(args, "")
+	if usageError.MatchString(a.text) {
+		typed += `"`
+	}
+	isUnsafe := func(r rune) bool {
+		return r == '|' || strings.ContainsRune("$<>&`'\"\\", r) && !strings.ContainsRune(typed, r)
+	}
+	if text := a.text + "\n" + more; !isPlain(text) || strings.ContainsFunc(text, isUnsafe) {
 		t.Errorf("the answer has unsafe characters: %q", r.stdout)
 	}
 	return a
 }
+
+// usageError is an error that quotes an argument.
+var usageError = regexp.MustCompile(`(invalid|unknown|unexpected) [a-z ]+"`)
 
 // A perfItem is an item of performance data.
 type perfItem struct {

@@ -28,7 +28,7 @@ var version string
 var usage string
 
 func main() {
-	cli.LimitRuntime()
+	cli.LimitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
 	stop()

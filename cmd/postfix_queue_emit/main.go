@@ -36,7 +36,7 @@ const (
 )
 
 func main() {
-	cli.LimitRuntime()
+	cli.LimitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

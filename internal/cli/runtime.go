@@ -1,17 +1,13 @@
 package cli
 
 import (
-	"runtime"
 	"runtime/debug"
 	"strings"
 )
 
-// LimitRuntime keeps the program small: a mail server in trouble needs the rest itself. Memory is
-// the same for a queue of any length, and there are as many processors as workers read a spool:
-// these wait in the kernel, where each occupies one.
-func LimitRuntime() {
-	const processors = 4
-	runtime.GOMAXPROCS(min(processors, runtime.NumCPU()))
+// LimitMemory keeps the heap small: a mail server in trouble needs its memory for itself. What the
+// programs need is the same for a queue of any length.
+func LimitMemory() {
 	debug.SetGCPercent(25) // of the smallest heap, 4 MiB: a short listing is read without a collection
 }
 

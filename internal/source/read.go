@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ const LocalName = "local"
 // ReadAll reads every instance that the request names, all at the same time, and returns a reading
 // for each in the order of the request. It returns soon after ctx ends, even if a disk hangs.
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
+	setProcessors(1)
 	if req.Input != "" {
 		in := &input{path: req.Input, stdin: req.Stdin, maxAge: req.MaxAge, allowEmpty: req.AllowEmpty}
 		readings, err := inTime(ctx, func() ([]queue.Reading, error) { return in.readings(ctx, req.Query) })
@@ -67,6 +69,10 @@ func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	wg.Wait()
 	return readings
 }
+
+// setProcessors sets how many processors the program uses, and nothing else does. One is enough for a
+// listing, and keeps memory small. The workers of a spool wait in the kernel, where each occupies one.
+func setProcessors(n int) { runtime.GOMAXPROCS(min(n, runtime.NumCPU())) }
 
 func openFileLimit() int {
 	var limit unix.Rlimit
@@ -134,6 +140,9 @@ func (req Request) postfix(configDir string) postfix {
 }
 
 func summarize(ctx context.Context, src queue.Source, q queue.Query) queue.Reading {
+	if _, ok := src.(*liveSpool); ok {
+		setProcessors(spool.Workers)
+	}
 	summary, err := queue.Summarize(ctx, src, q)
 	return queue.Reading{Summary: summary, Err: err}
 }
