@@ -137,7 +137,7 @@ func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error)
 			}
 		}
 	}
-	if strings.ContainsAny(value, "$ ") {
+	if strings.ContainsAny(value, "$ \t\r\v\f") {
 		return "", errNotPlain
 	}
 	return value, lines.Err()

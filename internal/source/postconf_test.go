@@ -27,6 +27,7 @@ func TestPlainSetting(t *testing.T) {
 		{name: "a name that only begins so", mainCF: "queue_directory_x = /a\n", want: "/default"},
 		{name: "refers to another", mainCF: "queue_directory = $base/a\n", fails: true},
 		{name: "two words", mainCF: "queue_directory = /a b\n", fails: true},
+		{name: "two words with a tab between them", mainCF: "queue_directory = /a\tb\n", fails: true},
 		{name: "a line too long to read", mainCF: "x = " + strings.Repeat("x", 100<<10) + "\n", fails: true},
 	}
 	for _, tt := range tests {
