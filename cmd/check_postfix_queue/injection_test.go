@@ -44,11 +44,11 @@ func read(t *testing.T, m oneMessage) []queue.Reading {
 // harmless is a text that no monitoring system acts upon.
 var harmless = regexp.MustCompile(`^[ !#%()*+,./0-9:;=?@A-Z^_a-z{}~\[\]-]*$`)
 
-// inspect holds what both programs say of a message to what they may say.
+// inspect fails if one of the programs prints more of a message than it may.
 func inspect(t *testing.T, m oneMessage) {
 	t.Helper()
 	readings := read(t, m)
-	// The same message with harmless words. Why it waits is for the table of reasons to find.
+	// The same message with harmless words. Its category comes from the other reason.
 	plain := read(t, oneMessage{"a@example.com", "b@example.com", "x"})
 	plain[0].Summary.Reasons = readings[0].Summary.Reasons
 	inspectCheck(t, readings, plain)
@@ -94,8 +94,8 @@ func inspectCheck(t *testing.T, readings, plain []queue.Reading) {
 	}
 }
 
-// inspectFormat shows that no metrics system is told a word of the message. A snapshot is, but only in its
-// breakdown.
+// inspectFormat fails if a format has a word of the message. A snapshot may have it,
+// but only in its breakdown.
 func inspectFormat(t *testing.T, format emit.Format, style emit.TagStyle, readings, plain []queue.Reading) {
 	t.Helper()
 	o := emit.Options{
@@ -117,7 +117,7 @@ func inspectFormat(t *testing.T, format emit.Format, style emit.TagStyle, readin
 	}
 }
 
-// cutBreakdown returns a snapshot without its breakdown, which must be that one.
+// cutBreakdown returns a snapshot without its breakdown, which must be the given one.
 func cutBreakdown(t *testing.T, document string, want *queue.Breakdown) (rest string) {
 	t.Helper()
 	var snapshot map[string]any
@@ -134,7 +134,7 @@ func cutBreakdown(t *testing.T, document string, want *queue.Breakdown) (rest st
 		"sender":    {key("senders"), want.Senders.Rows[0].Key},
 		"reason":    {breakdown["reasons"].([]any)[0].(map[string]any)["example"], want.Reasons[0].Example},
 	} {
-		// JSON is UTF-8: each byte that is none becomes a replacement character.
+		// JSON is UTF-8: each invalid byte becomes a replacement character.
 		if wanted := string([]rune(texts[1].(string))); texts[0] != wanted {
 			t.Errorf("%s %q, want %q", what, texts[0], wanted)
 		}

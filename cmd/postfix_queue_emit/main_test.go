@@ -199,7 +199,7 @@ func TestDelivery(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Values differ where they are ages: the readings are two.
+			// Ages differ, because there are two readings.
 			for series := range want {
 				if got[series] == "" {
 					t.Errorf("%s is not received", series)
@@ -212,7 +212,8 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
-// receive listens for a document and returns where, and what waits for it.
+// receive listens for a document. It returns the address, and a function that waits
+// for the document.
 func receive(t *testing.T, network, address string) (listening string, received func() string) {
 	t.Helper()
 	if network == "udp" || network == "unixgram" {
@@ -222,7 +223,7 @@ func receive(t *testing.T, network, address string) (listening string, received 
 		}
 		t.Cleanup(func() { server.Close() })
 		return server.LocalAddr().String(), func() string {
-			// All of it has come before the program ended.
+			// The program has ended, so that all datagrams are here.
 			var all []byte
 			buf := make([]byte, 64<<10)
 			for {

@@ -487,7 +487,9 @@ func TestFilterIsShown(t *testing.T) {
 }
 
 func TestOneInstanceWithItsName(t *testing.T) {
-	got := Judge([]queue.Reading{{Instance: queue.Instance{Name: "MX1"}, Summary: summary()}}, Options{LabelInstances: true})
+	got := Judge([]queue.Reading{
+		{Instance: queue.Instance{Name: "MX1"}, Summary: summary()},
+	}, Options{LabelInstances: true})
 	if text := string(got.Lines[0]); text != "MX1: 45 emails, 33.5 MiB, oldest 5h 59m" {
 		t.Errorf("line 1 %q", text)
 	}
@@ -619,7 +621,7 @@ type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("no") }
 
-func TestWriteThatNobodySeesIsUnknown(t *testing.T) {
+func TestWriteFailureIsUnknown(t *testing.T) {
 	if code := (Result{Lines: []queue.Text{"fine"}}).Write(brokenWriter{}); code != int(Unknown) {
 		t.Errorf("exit code %d", code)
 	}

@@ -132,8 +132,8 @@ func TestHelpWinsOverMistakes(t *testing.T) {
 	}
 }
 
-// A threshold that is typed is in force, or there is an error: whatever else
-// the command line says.
+// A threshold on the command line is in force, or there is an error. No other
+// argument changes that.
 func FuzzNormalize(f *testing.F) {
 	f.Add("-w 10 -c 20")
 	f.Add("-vvw10 --critical=-10:10")

@@ -149,13 +149,13 @@ func TestSendStream(t *testing.T) {
 	}
 }
 
-// Even a single datagram that nobody takes is noticed, on the same host.
-func TestSendNoticesThatNobodyListens(t *testing.T) {
+// On the same host, even a single datagram without a receiver is noticed.
+func TestSendNoticesAMissingReceiver(t *testing.T) {
 	udp, udpTarget := listenPacket(t, "udp")
 	udp.Close()
 	tcp, tcpTarget := listen(t, "tcp")
 	tcp.Close()
-	// A socket that was left behind.
+	// Sockets whose programs have ended.
 	stream, staleTarget := listen(t, "unix")
 	stream.(*net.UnixListener).SetUnlinkOnClose(false)
 	stream.Close()
@@ -204,9 +204,9 @@ func TestSendToSeveralAddresses(t *testing.T) {
 	}
 	d := target.(Datagram)
 	for name, addresses := range map[string][]string{
-		"first":                  {listening, refusing[0]},
-		"last":                   {refusing[0], refusing[1], listening},
-		"after one that is none": {"127.0.0.1", listening},
+		"first":                {listening, refusing[0]},
+		"last":                 {refusing[0], refusing[1], listening},
+		"after an invalid one": {"127.0.0.1", listening},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := d.sendTo(t.Context(), addresses, []byte(name)); err != nil {
@@ -285,7 +285,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestSendToNameWithoutAddress(t *testing.T) {
-	// There may be no server of names that would say so in time.
+	// There may be no name server that answers in time.
 	for name, patience := range map[string]time.Duration{"not found": 100 * time.Millisecond, "not in time": 0} {
 		for _, network := range []string{"udp", "tcp"} {
 			t.Run(network+" "+name, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestSendToReceiverThatReadsNothing(t *testing.T) {
 	}
 }
 
-// What the system has taken for a receiver that has not come to it yet is sent.
+// A document is sent once the system has taken it, even if the receiver reads it later.
 func TestSendToReceiverThatIsBusy(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -367,7 +367,7 @@ func TestSendToReceiverThatGoesAway(t *testing.T) {
 	}
 }
 
-// Not every receiver waits for the end of the stream: what it has read is sent.
+// Not every receiver waits for the end of the stream. What it has read has been sent.
 func TestSendToReceiverThatEndsFirst(t *testing.T) {
 	const document = "x:1|g\n"
 	receivers := map[string]func(net.Conn) (string, error){
@@ -433,8 +433,8 @@ func TestSendToReceiverThatReadsOneByte(t *testing.T) {
 	}
 }
 
-// Little enough to be written all the same: who had gone, or goes without
-// having read it, has not got it.
+// A short document can be written although the receiver has gone, or goes without
+// reading it. It has not been delivered.
 func TestLittleToReceiverThatGoesAway(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		for name, before := range map[string]bool{"before": true, "unread": false} {

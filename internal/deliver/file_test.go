@@ -94,7 +94,8 @@ func TestSendToFullDisk(t *testing.T) {
 	}
 }
 
-// Whoever may write into the directory could have another's file replaced.
+// A link would let anybody who can write to the directory have another user's file
+// replaced.
 func TestSendToLink(t *testing.T) {
 	dir := t.TempDir()
 	precious := filepath.Join(dir, "precious")

@@ -27,10 +27,10 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var now = time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
 
-// hostile is a name of an instance with whatever ends something in some format.
+// hostile is the name of an instance with each character that ends something in a format.
 const hostile = "mx.1 '|\"\\,=;:#@~{}\n\t\\n é\\"
 
-// readings are those of two instances. The second is a text listing.
+// readings returns readings of two instances. The second is a text listing.
 func readings() []queue.Reading {
 	tally := func(messages, sizeBytes, forced int64, age time.Duration) *queue.Tally {
 		return &queue.Tally{
@@ -73,7 +73,7 @@ func readings() []queue.Reading {
 	}
 }
 
-// Whatever the style, and whatever is given, it is read back as it was meant.
+// Tags are read back as they were given, in every style.
 func TestTagsAreReadBack(t *testing.T) {
 	for _, tt := range []struct {
 		format   string
@@ -113,7 +113,7 @@ func TestCheckTags(t *testing.T) {
 		format string
 		style  TagStyle
 		tags   []Tag
-		want   string // in the error; none where it is empty
+		want   string // part of the error; empty: no error
 	}{
 		{"none for statsd", "statsd", TagsNone, nil, ""},
 		{"none for netdata", "netdata", TagsNone, nil, ""},
@@ -405,8 +405,8 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// A number that says itself when it was true is an age of then; where it does
-// not, an old snapshot must not look young.
+// A number with its own time stamp is an age at that time. Without one, an old
+// snapshot must not look young.
 func TestAgesAreThoseOfTheirTime(t *testing.T) {
 	for name, want := range map[string]string{
 		"graphite":   "5400",
@@ -477,7 +477,7 @@ func TestValue(t *testing.T) {
 	}
 }
 
-// A number that is missing would make another of the next one.
+// If a number were left out, the next one would be mistaken for it.
 func TestValueIsAllOrNothing(t *testing.T) {
 	for name, list := range map[string][]queue.Reading{
 		"a metric that is not known": readings()[1:],

@@ -12,8 +12,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// Whatever an instance is called, and whatever tag is accepted, the series are
-// those that harmless names have, with the same values.
+// Any name of an instance and any accepted tag give the same series and values as
+// harmless ones do.
 func FuzzFormats(f *testing.F) {
 	f.Add("local", "berlin")
 	f.Add(hostile, hostile)
@@ -68,7 +68,7 @@ func checkHarmless(t *testing.T, formatName string, style TagStyle, name, value 
 	}
 }
 
-// readAs returns what an instance's name is read back as where it is a tag.
+// readAs returns how the name of an instance is read back from a tag.
 func readAs(formatName string, style TagStyle, name string) string {
 	switch {
 	case formatName == "json":
@@ -88,7 +88,7 @@ func readAs(formatName string, style TagStyle, name string) string {
 	}, strings.ToValidUTF8(name, "\uFFFD"))
 }
 
-// partOfName returns what an instance's name is as a part of a metric's.
+// partOfName returns the name of an instance as a part of a metric's name.
 func partOfName(name string) string {
 	if name == "" {
 		return "_"

@@ -75,7 +75,7 @@ func TestReasonMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Breakdown != nil {
-		t.Error("nobody asked for domains")
+		t.Error("there is a breakdown, but the query did not ask for it")
 	}
 	for _, category := range Categories() {
 		want := map[Category]int64{ConnectionRefused: 2, RateLimited: 1}[category]
@@ -87,7 +87,7 @@ func TestReasonMetrics(t *testing.T) {
 			t.Errorf("%s: %d, %t; want %d", m.Name, got, known, want)
 		}
 		if _, known := m.Value(&Summary{}); known {
-			t.Errorf("%s is known though nobody counted", m.Name)
+			t.Errorf("%s is known, but it was not counted", m.Name)
 		}
 	}
 	for _, f := range []Filter{{Queues: []Name{Hold}}, {}} {

@@ -29,7 +29,7 @@ func TestPatterns(t *testing.T) {
 	}{
 		{name: "none", matching: []string{"", "a"}},
 		{
-			name:     "anywhere, whatever the case",
+			name:     "anywhere, in upper or lower case",
 			patterns: []string{"EXAMPLE\\.com"},
 			matching: []string{"a@example.com", "a@Example.COM.test"},
 			others:   []string{"", "a@exampleXcom"},
@@ -249,7 +249,7 @@ func TestOlderThanAdmitsItsVeryAge(t *testing.T) {
 	}
 }
 
-func TestSummarizeRefusesAgesThatNobodyKnows(t *testing.T) {
+func TestSummarizeRefusesUnknownAges(t *testing.T) {
 	text := messages{list: stuckQueue(), facts: Facts{NoArrivalTimes: true}}
 	if _, err := Summarize(t.Context(), text,
 		Query{Filter: Filter{OlderThan: time.Hour}}); !errors.Is(err, ErrNoArrivalTimes) {

@@ -45,9 +45,9 @@ func TestRankingOfFewKeysIsExact(t *testing.T) {
 	}
 }
 
-// TestRankingOfManyKeys holds the promise of the algorithm: no count is too
-// high, none of those shown too low by more than the error, and whatever is
-// more frequent than the error is shown.
+// TestRankingOfManyKeys tests the promise of the algorithm: no count is too high, no
+// count is too low by more than the error, and every key that is more frequent than
+// the error is shown.
 func TestRankingOfManyKeys(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	truth := map[string]int64{}

@@ -39,8 +39,8 @@ func recipients(addresses ...string) []Recipient {
 
 func ago(d time.Duration) time.Time { return time.Now().Add(-d) }
 
-// values returns the metrics that are known, ages in minutes: the moment of
-// the reading is not the test's to choose.
+// values returns the known metrics. Ages are in minutes, because the test does not
+// choose the time of the reading.
 func values(s *Summary) map[string]int64 {
 	got := map[string]int64{}
 	for _, m := range Select(s.Filter, func(Metric) bool { return true }) {

@@ -305,7 +305,8 @@ func TestImpossibleNumbersAreRefused(t *testing.T) {
 			{"rows": [{"key": "a", "count": 1, "by_age": [2]}], "total": {"count": 1, "by_age": [1]}}}`,
 		"a ranking with more than its total": `"total": {"messages": 1}, "breakdown": {"senders":
 			{"rows": [{"key": "a", "count": 2}], "total": {"count": 1}}}`,
-		"a reason of the breakdown":  `"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", "messages": -1}]}`,
+		"a reason of the breakdown": `"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", ` +
+			`"messages": -1}]}`,
 		"a number of a reason":       `"total": {"messages": 1}, "deferral_reasons": {"other": -1}`,
 		"an age of the filter":       `"total": {"messages": 1}, "filter_older_than": -1`,
 		"a pattern of the filter":    `"total": {"messages": 1}, "filter_senders": ["("]`,

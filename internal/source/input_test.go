@@ -175,7 +175,7 @@ func TestInputDoesNotWaitForAWriterOfAFIFO(t *testing.T) {
 	}
 }
 
-// Standard input that nobody writes to, and nobody closes, ends with the time.
+// If standard input stays open without data, reading ends with the context.
 func TestInputEndsWithItsContext(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

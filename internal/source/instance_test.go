@@ -85,7 +85,7 @@ func TestNamesOfInstances(t *testing.T) {
 		{"none named", nil, "local  \n"},
 		{"one with a name", []string{first.configDir}, "postfix-out " + first.configDir + " \n"},
 		{"one without a name", []string{second.configDir}, "local " + second.configDir + " \n"},
-		{"a dash is no name", []string{dash.configDir}, "local " + dash.configDir + " \n"},
+		{"a dash is not a name", []string{dash.configDir}, "local " + dash.configDir + " \n"},
 		{"a name that Postfix computes", []string{computed.configDir}, "mx.example.com " + computed.configDir + " \n"},
 		{
 			"one of two without a name", []string{first.configDir, second.configDir},

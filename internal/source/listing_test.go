@@ -208,7 +208,7 @@ func TestParseText(t *testing.T) {
 			err:     "the listing has 1 messages of 1 KiB, but its summary says 1 of 2 KiB: lines are missing; make it again",
 		},
 		{
-			name:    "a line that is no message",
+			name:    "a line that is not a message",
 			listing: header + "postqueue: warning: something\n-- 0 Kbytes in 1 Request.\n",
 			err:     "the listing has 0 messages of 0 KiB, but its summary says 1 of 0 KiB: lines are missing; make it again",
 		},
@@ -227,8 +227,8 @@ func TestParseText(t *testing.T) {
 	}
 }
 
-// Both forms of one captured queue must say the same wherever the text can
-// know, and every captured listing is read here.
+// JSON and text of a captured queue must agree on everything that the text says.
+// This test reads every captured listing.
 func TestCapturedListings(t *testing.T) {
 	texts, err := filepath.Glob(filepath.Join(listings, "*", "*.txt"))
 	if err != nil || len(texts) == 0 {
@@ -240,7 +240,7 @@ func TestCapturedListings(t *testing.T) {
 			jsonPath := strings.TrimSuffix(path, ".txt") + ".json"
 			if _, err := os.Stat(jsonPath); err != nil {
 				if strings.Contains(path, "empty") && len(visitText) == 0 {
-					return // the JSON of an empty queue is no bytes at all
+					return // the JSON of an empty queue has no bytes
 				}
 				t.Fatal(err)
 			}

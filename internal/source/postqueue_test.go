@@ -16,9 +16,9 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// install writes programs that stand in for Postfix's and returns their
-// directory. The real ones are asked in the integration tests; here it is their
-// every word that matters, and that of versions nobody can install any more.
+// install writes programs that stand in for Postfix's, and returns their directory.
+// The integration tests run the real ones. These tests are about every word that
+// they print, also in versions that can no longer be installed.
 func install(t *testing.T, programs map[string]string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -33,7 +33,7 @@ func install(t *testing.T, programs map[string]string) (dir string) {
 const jsonLine = `{"queue_name": "hold", "queue_id": "A1", "arrival_time": 5, "message_size": 8, "sender": "s", ` +
 	`"recipients": []}`
 
-// refusesJSON is what postqueue before 3.1 makes of -j.
+// refusesJSON answers -j as postqueue does before 3.1.
 const refusesJSON = `if [ "$1" = -j ]; then
 	echo "postqueue: invalid option -- 'j'" >&2
 	echo "postqueue: fatal: usage: postqueue" >&2
@@ -261,8 +261,8 @@ func TestPostqueueLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// waitGone waits until the process with the ID in a file has ended, even if nobody
-// has collected it.
+// waitGone waits until the process whose ID is in the file has ended. It may still be
+// a zombie.
 func waitGone(t *testing.T, pidFile string) {
 	t.Helper()
 	text, err := os.ReadFile(pidFile)

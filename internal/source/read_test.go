@@ -416,7 +416,7 @@ func TestReadAllEndsWithItsContext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ReadAll(ended, req)
-			// What was read until then does not matter, but it must not pass for whole.
+			// A part of the queue must not pass for the whole.
 			if len(got) != 1 || got[0].Complete() || got[0].Err == nil {
 				t.Errorf("readings %+v", got)
 			}
@@ -428,7 +428,7 @@ func TestReadAllEndsWithItsContext(t *testing.T) {
 func TestBudgetOfOpenFiles(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "files")
 	programs := install(t, map[string]string{
-		// The only program that is run while files are open: it notes which.
+		// Reading maildrop runs this program while files are open. It lists them.
 		"postconf": `case "$*" in *mail_version) readlink /proc/$PPID/fd/* >` + list + `; echo 3.5.0 ;; esac`,
 	})
 	reading, empty := startPostfix(t, ""), startPostfix(t, "multi_instance_name = empty\n")

@@ -97,9 +97,9 @@ func TestParseShowq(t *testing.T) {
 			listing: nul("queue_name", "hold", "queue_id", "ABC", "time", "5", "") + nul(""),
 			err:     "message ABC lacks its queue, size or time",
 		},
-		{name: "a size that is none", listing: nul("queue_name", "hold", "size", "x", "") + nul(""), err: "the size is x"},
+		{name: "an invalid size", listing: nul("queue_name", "hold", "size", "x", "") + nul(""), err: "the size is x"},
 		{
-			name:    "a queue that is none",
+			name:    "an unknown queue",
 			listing: nul("queue_name", "x", "time", "5", "size", "7", "") + nul(""),
 			err:     "message  lacks its queue, size or time",
 		},

@@ -58,7 +58,7 @@ func TestReadEnvelope(t *testing.T) {
 		name       string
 		file       string
 		rules      envelopeRules
-		none       bool // is no message
+		none       bool // it is not a message
 		arrival    int64
 		size       int64
 		sender     string
@@ -83,7 +83,7 @@ func TestReadEnvelope(t *testing.T) {
 			arrival: 1234, size: 50, sender: "a@example.com", recipients: "b@example.org c@example.org",
 		},
 		{
-			name: "recipients that the count does not know are behind the content, if nobody may be believed",
+			name: "if the count cannot be trusted, recipients behind the content are read, too",
 			file: sizeRec(50, 1) + rec('S', "") + rec('R', "b@example.org") + rec('M', "") + content + rec('X', "") +
 				rec('R', "c@example.org") + rec('E', ""),
 			rules:   envelopeRules{readAll: true},
@@ -173,7 +173,7 @@ func TestReadEnvelope(t *testing.T) {
 			recipients: strings.Repeat("y", 5000),
 		},
 		{
-			name:       "a time that nobody can have",
+			name:       "a time that is too large",
 			file:       rec('T', "9223372036854775807") + rec('S', "a") + rec('R', "b"),
 			arrival:    253402300799,
 			size:       27,
@@ -246,7 +246,7 @@ func TestReadEnvelopeEndsLoops(t *testing.T) {
 	}
 }
 
-// A file that is nearly all hole is looked at no longer than another.
+// Reading a sparse file takes no longer than reading another one.
 func TestReadEnvelopeOfASparseFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sparse")
 	if err := os.WriteFile(path, []byte(rec('T', "7 0")+rec('S', "a")+rec('R', "b")), 0o600); err != nil {
@@ -272,7 +272,7 @@ func TestReadEnvelopeOfASparseFile(t *testing.T) {
 	}
 }
 
-// Whether the records are many or long.
+// Reading stops between many records, and between long ones.
 func TestReadEnvelopeStops(t *testing.T) {
 	for name, file := range map[string]string{
 		"many": rec('S', "a") + strings.Repeat(rec('R', "b"), 5000),
@@ -339,7 +339,7 @@ func TestReadEnvelopeFails(t *testing.T) {
 	}
 }
 
-// failingDisk gives what can be read of a text, and fails behind it.
+// failingDisk returns the beginning of a text, and fails behind it.
 type failingDisk struct {
 	text     string
 	readable int

@@ -98,8 +98,8 @@ func rename(t *testing.T, from, to string) {
 	}
 }
 
-// What is not a directory although a queue should be there is not an empty queue.
-// Only root may have made links of the queues' directories, for another disk.
+// If a queue's directory is missing, closed or not a directory, the queue does not
+// pass for empty. Root may have made it a link, for another disk.
 func TestSpoolThatIsNotAsUsual(t *testing.T) {
 	const denied = ": only root and the mail owner may; use --source postqueue"
 	tests := []struct {
@@ -350,7 +350,7 @@ func TestSpoolWithAndWithoutReasons(t *testing.T) {
 	}
 }
 
-// What the cache has of one file is not taken for the next one.
+// The preloaded beginning of a file is not taken for that of the next one.
 func TestPreloadIsForOneFile(t *testing.T) {
 	open := func(content string) queueFile {
 		path := filepath.Join(t.TempDir(), "file")
@@ -485,7 +485,8 @@ func TestCorruptMessagesAreCounted(t *testing.T) {
 	}
 }
 
-// Hash directories that go on for ever, as only damage makes them, come to an end.
+// Only a damaged spool has hash directories this deep. They are not followed to the
+// end.
 func TestHashDirectoriesAreNotEndless(t *testing.T) {
 	s := newSpool(t)
 	dir := filepath.Join(s.Dir, "hold")
@@ -574,7 +575,7 @@ func TestDeferLogThatIsADirectory(t *testing.T) {
 	}
 }
 
-// A panic in a worker must not end the program.
+// A panic in a worker would end the program with the exit code of CRITICAL.
 func TestPanicInAWorkerBecomesAnError(t *testing.T) {
 	_, err := newSpool(t).Read(t.Context(), queue.Envelopes, func(*queue.Message) { panic("oops") })
 	if err == nil || err.Error() != "internal error: oops; please report it" {
