@@ -24,7 +24,8 @@ func settingOf(mainCF, parameter, byDefault string) string {
 	mainCF = continued.ReplaceAllString("\n"+mainCF, " ")
 	value := byDefault
 	for line := range strings.Lines(mainCF) {
-		if name, text, _ := strings.Cut(line, "="); strings.Trim(name, " \t\n") == parameter {
+		// A blank at the beginning: the first line continues nothing.
+		if name, text, _ := strings.Cut(line, "="); line[0] != ' ' && strings.Trim(name, " \t\n") == parameter {
 			value = strings.Trim(text, " \t\n")
 		}
 	}
@@ -34,6 +35,7 @@ func settingOf(mainCF, parameter, byDefault string) string {
 func FuzzPlainSetting(f *testing.F) {
 	f.Add("queue_directory = /var/spool/postfix\nmail_owner = postfix\n")
 	f.Add("queue_directory =\n# comment\n\n   /a\nother = x\n /b\n")
+	f.Add(" queue_directory = /a\n")
 	f.Add("queue_directory=/a\nqueue_directory\nqueue_directory = $x/b\n\tc")
 	f.Fuzz(func(t *testing.T, mainCF string) {
 		got, err := plainSetting(strings.NewReader(mainCF), "queue_directory", "/default")
