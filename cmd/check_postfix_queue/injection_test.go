@@ -44,6 +44,9 @@ func read(t *testing.T, m oneMessage) []queue.Reading {
 // harmless is a text that no monitoring system acts upon.
 var harmless = regexp.MustCompile(`^[ !#%()*+,./0-9:;=?@A-Z^_a-z{}~\[\]-]*$`)
 
+// perfdataItem is an item of performance data without thresholds.
+var perfdataItem = regexp.MustCompile(`^[a-z_]+=[0-9]+[Bs]?;;;0$`)
+
 // inspect fails if one of the programs prints more of a message than it may.
 func inspect(t *testing.T, m oneMessage) {
 	t.Helper()
@@ -80,7 +83,7 @@ func inspectCheck(t *testing.T, readings, plain []queue.Reading) {
 		t.Errorf("line 1 is\n%s\nwant\n%s", lines[0], plainLines[0])
 	}
 	for item := range strings.SplitSeq(perfdata, " ") {
-		if !regexp.MustCompile(`^[a-z_]+=[0-9]+[Bs]?;;;0$`).MatchString(item) {
+		if !perfdataItem.MatchString(item) {
 			t.Errorf("performance data %q", item)
 		}
 	}

@@ -329,6 +329,7 @@ func TestSendToReceiverThatReadsNothing(t *testing.T) {
 func TestSendToReceiverThatIsBusy(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
+			t.Parallel() // each waits for the receiver to end the connection
 			server, target := listen(t, network)
 			if err := target.Send(t.Context(), []byte("x:1|g\n")); err != nil {
 				t.Fatal(err)

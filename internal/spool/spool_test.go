@@ -585,8 +585,9 @@ func TestPanicInAWorkerBecomesAnError(t *testing.T) {
 
 func TestNeverTwoVisitsAtATime(t *testing.T) {
 	s := newSpool(t)
-	for i := range 1500 { // several batches of names
-		deferMessage(t, s.Dir, fmt.Sprintf("A%X", i+2))
+	message := rec('S', "a") + rec('R', "b") + rec('M', "")
+	for i := range Workers * nameBatch { // each worker has a batch of names
+		writeFile(t, filepath.Join(s.Dir, "active", fmt.Sprintf("A%X", i+2)), message, 0o700)
 	}
 	var visits atomic.Int32
 	_, err := s.Read(t.Context(), queue.Envelopes, func(*queue.Message) {
@@ -650,7 +651,7 @@ func TestAccessToTheSpool(t *testing.T) {
 // If a process may have few files open, fewer are read ahead.
 func TestSpoolWithFewFiles(t *testing.T) {
 	s := newSpool(t)
-	const messages = 2000
+	const messages = Workers*nameBatch + 1 // each worker has a batch of names
 	for i := range messages {
 		deferMessage(t, s.Dir, fmt.Sprintf("A%X", i+2))
 	}
