@@ -2,6 +2,9 @@ package cli
 
 import (
 	"errors"
+	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/source"
 )
 
 func parse(args string) (testOptions, error) {
@@ -110,5 +114,140 @@ func TestQueuesFilter(t *testing.T) {
 		if diff := cmp.Diff(tt.want, opts.Filter().Queues); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.args, diff)
 		}
+	}
+}
+
+func TestRequest(t *testing.T) {
+	ignoreRegexps := cmpopts.IgnoreUnexported(queue.Pattern{}, source.Request{})
+	tests := []struct {
+		name                   string
+		args                   string
+		needReasons, breakdown bool
+		want                   source.Request
+	}{
+		{
+			name: "defaults",
+			want: source.Request{Source: "auto", MaxAge: 5 * time.Minute},
+		},
+		{
+			name: "instances",
+			args: "-d /etc/postfix -d /etc/postfix-out --source spool",
+			want: source.Request{
+				ConfigDirs: []string{"/etc/postfix", "/etc/postfix-out"},
+				Source:     "spool",
+				MaxAge:     5 * time.Minute,
+			},
+		},
+		{
+			name: "all instances",
+			args: "-a",
+			want: source.Request{AllInstances: true, Source: "auto", MaxAge: 5 * time.Minute},
+		},
+		{
+			name: "a directory",
+			args: "--queue-directory /mnt/spool",
+			want: source.Request{QueueDir: "/mnt/spool", Source: "auto", MaxAge: 5 * time.Minute},
+		},
+		{
+			name: "an input",
+			args: "-i - --max-age 1h --allow-empty",
+			want: source.Request{Source: "auto", Input: "-", Stdin: os.Stdin, MaxAge: time.Hour, AllowEmpty: true},
+		},
+		{
+			name: "a filter",
+			args: "-q hold --older-than 5m",
+			want: source.Request{Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{
+				Filter: queue.Filter{Queues: []queue.Name{queue.Hold}, OlderThan: 5 * time.Minute},
+			}},
+		},
+		{
+			name: "reasons that the user asks for",
+			args: "--by-reason",
+			want: source.Request{Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Reasons: true}},
+		},
+		{
+			name:        "reasons and domains that the program needs",
+			needReasons: true,
+			breakdown:   true,
+			want: source.Request{
+				Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Reasons: true, Breakdown: true},
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			opts, err := parse(tt.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := opts.Request(os.Stdin, tt.needReasons, tt.breakdown)
+			if got.Stdin != os.Stdin {
+				t.Error("standard input is missing")
+			}
+			got.Stdin, tt.want.Stdin = nil, nil
+			if diff := cmp.Diff(tt.want, got, ignoreRegexps, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFilterHasEveryPattern(t *testing.T) {
+	opts, err := parse("--sender a --sender !b --recipient c --reason d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := opts.Filter()
+	got := [][]string{f.Senders.Texts(), f.Recipients.Texts(), f.Reasons.Texts()}
+	if diff := cmp.Diff([][]string{{"a", "!b"}, {"c"}, {"d"}}, got); diff != "" {
+		t.Errorf("senders, recipients, reasons (-want +got):\n%s", diff)
+	}
+}
+
+func TestSeveralInstances(t *testing.T) {
+	for args, want := range map[string]bool{"": false, "-d /a": false, "-d /a -d /b": true, "-a": true} {
+		opts, err := parse(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := opts.SeveralInstances(); got != want {
+			t.Errorf("%s: got %v, want %v", args, got, want)
+		}
+	}
+}
+
+// The root directory keeps its slash.
+func TestDirectoriesWithoutTrailingSlashes(t *testing.T) {
+	opts, err := parse("-d / -d /a// -d /b/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Directories{"/", "/a", "/b/c"}, opts.ConfigDirs); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if got := Version("1.2.3"); got != "1.2.3" {
+		t.Errorf("stamped: %s", got)
+	}
+	// It depends on how the test was built, but it is never empty, and has no v.
+	if got := Version(""); got == "" || got[0] == 'v' {
+		t.Errorf("not stamped: %q", got)
+	}
+}
+
+func TestLimitRuntime(t *testing.T) {
+	processors, percent := runtime.GOMAXPROCS(0), debug.SetGCPercent(100)
+	t.Cleanup(func() {
+		runtime.GOMAXPROCS(processors)
+		debug.SetGCPercent(percent)
+	})
+	LimitRuntime()
+	if got, want := runtime.GOMAXPROCS(0), min(4, runtime.NumCPU()); got != want {
+		t.Errorf("%d processors, want %d", got, want)
+	}
+	if got := debug.SetGCPercent(100); got >= 100 {
+		t.Errorf("a collection after %d %%, want fewer", got)
 	}
 }

@@ -31,6 +31,26 @@ func TestSendToFile(t *testing.T) {
 	}
 }
 
+// Others may not read a file with addresses in it, even if they could read the one
+// before.
+func TestSendToPrivateFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.json")
+	if err := os.WriteFile(path, []byte("old\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	target := PrivateFile{File(path)}
+	if err := target.Send(t.Context(), []byte("new\n")); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if info, statErr := os.Stat(path); err != nil || statErr != nil || string(content) != "new\n" || info.Mode() != 0o640 {
+		t.Errorf("%q, %v, %v, %v", content, info, err, statErr)
+	}
+	if target.String() != path {
+		t.Errorf("it is called %s", target)
+	}
+}
+
 func TestSendToFileFailsWhole(t *testing.T) {
 	dir := t.TempDir()
 	if err := File(filepath.Join(dir, "nosuch", "x")).Send(t.Context(), []byte("x")); err == nil {

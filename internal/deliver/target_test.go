@@ -41,6 +41,17 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
+func TestSendToStdout(t *testing.T) {
+	var out strings.Builder
+	target, err := ParseTarget("-", &out, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Send(t.Context(), []byte("x\n")); err != nil || out.String() != "x\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
 func TestWrongHostsAndPorts(t *testing.T) {
 	tests := []struct {
 		name string
