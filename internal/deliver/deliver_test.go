@@ -251,7 +251,7 @@ type halfClosing struct {
 
 func (c *halfClosing) CloseWrite() error {
 	c.ended = true
-	return c.Conn.Close()
+	return c.Close()
 }
 
 // A receiver that reads to the end of the stream need not wait for the end of the

@@ -114,10 +114,10 @@ func TestAllInstances(t *testing.T) {
 	off := startPostfix(t, "multi_instance_name = off\n")
 	computed := startPostfix(t, "multi_instance_name = computed\nmulti_instance_enable = $all\n")
 	gone := filepath.Join(t.TempDir(), "gone")
-	print := func(lines ...string) string { return `printf '%s\n' '` + strings.Join(lines, `' '`) + `'` }
+	prints := func(lines ...string) string { return `printf '%s\n' '` + strings.Join(lines, `' '`) + `'` }
 	settings := func(dirs ...string) string {
 		return `[ "$*" = "-xh config_directory multi_instance_directories" ] && ` +
-			print(main.configDir, strings.Join(dirs, ", "))
+			prints(main.configDir, strings.Join(dirs, ", "))
 	}
 	two := "local " + main.configDir + " \nout " + out.configDir + " \n"
 	tests := []struct {
@@ -127,7 +127,7 @@ func TestAllInstances(t *testing.T) {
 	}{
 		{
 			name:      "as postmulti lists them",
-			postmulti: `[ "$*" = -l ] && ` + print("- - y "+main.configDir, "out - y "+out.configDir, "off - n "+off.configDir),
+			postmulti: `[ "$*" = -l ] && ` + prints("- - y "+main.configDir, "out - y "+out.configDir, "off - n "+off.configDir),
 			want:      two,
 		},
 		{
@@ -137,7 +137,7 @@ func TestAllInstances(t *testing.T) {
 		},
 		{
 			name:      "a later one without a name",
-			postmulti: print("- - y "+main.configDir, "- - y "+off.configDir),
+			postmulti: prints("- - y "+main.configDir, "- - y "+off.configDir),
 			want:      "local " + main.configDir + " \n" + filepath.Base(off.configDir) + " " + off.configDir + " \n",
 		},
 		{
