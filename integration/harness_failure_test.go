@@ -103,20 +103,21 @@ func (f failure) verifyRemedy(t *testing.T, p *postfixInstance, a answer) {
 func (f failure) verifyStopped(t *testing.T, messages int64) {
 	t.Helper()
 	before := liveProcesses(t)
-	for timeout := 300 * time.Millisecond; ; {
+	for timeout, done := 300*time.Millisecond, false; !done; {
 		a := f.as.check(t, append(f.args, "-t", fmt.Sprint(timeout.Seconds()))...)
 		noNewProcesses(t, before)
 		if a.duration > timeout+answerMargin {
 			t.Errorf("after a timeout of %v the answer took %v", timeout, a.duration)
 		}
 		isWhole := len(a.perf) > 0 // it is in the cache now, and the next try is faster
-		if isWhole && timeout > 10*time.Millisecond {
+		switch {
+		case isWhole && timeout > 10*time.Millisecond:
 			timeout = timeout * 2 / 5
-		} else if readBefore(t, a) < messages && timeout < patience {
+		case readBefore(t, a) < messages && timeout < patience:
 			timeout *= 2
-		} else {
+		default:
 			f.verifyCheck(t, a)
-			break
+			done = true
 		}
 	}
 	receiver := newUDPReceiver(t)

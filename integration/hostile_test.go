@@ -119,9 +119,9 @@ func TestHostileMail(t *testing.T) {
 			}
 		})
 	}
-	for _, f := range emit.Formats() {
-		format, remote := f.Name, "tcp://127.0.0.1:1"
-		if f.Lines {
+	for _, format := range emit.FormatNames() {
+		remote := "tcp://127.0.0.1:1"
+		if f, err := emit.LookupFormat(format); err == nil && f.Lines {
 			remote = newUDPReceiver(t).target()
 		}
 		for name, args := range map[string][]string{

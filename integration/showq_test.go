@@ -46,7 +46,7 @@ func TestShowqThatMisbehaves(t *testing.T) {
 		}, 3, "an attribute is longer than"},
 		{"talks to people", func(conn net.Conn) {
 			_, _ = io.WriteString(conn, "Mail queue is empty\n")
-		}, 3, "as Postfix 3.0 and before does"},
+		}, 3, "as Postfix 3.0 and earlier do"},
 	}
 	startPostfix(t)
 	path := filepath.Join(spoolDir, "public", "showq")

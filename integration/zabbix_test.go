@@ -109,7 +109,7 @@ func TestZabbixTimeout(t *testing.T) {
 	p.waitDeferred(held)
 	p.hold(held)
 	stall(t, filepath.Join(spoolDir, "hold", held))
-	zabbixRefuses(t, "emails", "could not be read within 2s")
+	zabbixRefuses(t, "emails", "could not be read within 2 s")
 }
 
 // zabbixItem is what the agent says to the item of a metric.

@@ -79,7 +79,6 @@ func emptyText(s *queue.Summary) queue.Text {
 	return "no emails"
 }
 
-// circumstances are what one must know to understand the numbers.
 func circumstances(s *queue.Summary, o Options) queue.Text {
 	var text queue.Text
 	if s.Unreadable > 0 {

@@ -87,7 +87,10 @@ func ageTable(r queue.Ranking, noArrivalTimes bool) []queue.Text {
 	title := "recipients by domain" + atLeast(r)
 	if !noArrivalTimes {
 		title = "recipients by domain and age in minutes" + atLeast(r)
-		head = append(head, ageHeads()...)
+		for _, limit := range queue.AgeLimits() {
+			head = append(head, strconv.Itoa(int(limit/time.Minute)))
+		}
+		head = append(head, head[len(head)-1]+"+")
 	}
 	cells := [][]string{head}
 	for _, row := range rows {
@@ -123,14 +126,6 @@ func ageTable(r queue.Ranking, noArrivalTimes bool) []queue.Text {
 		lines = append(lines, queue.Text(b.String()))
 	}
 	return lines
-}
-
-func ageHeads() []string {
-	var heads []string
-	for _, limit := range queue.AgeLimits() {
-		heads = append(heads, strconv.Itoa(int(limit/time.Minute)))
-	}
-	return append(heads, heads[len(heads)-1]+"+")
 }
 
 func atLeast(r queue.Ranking) queue.Text {

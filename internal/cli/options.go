@@ -153,7 +153,6 @@ func (q *Queues) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// names returns the queues that count in alphabetical order, nil if all do.
 func (q Queues) names() []queue.Name {
 	if len(q) == 0 {
 		return nil

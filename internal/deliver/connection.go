@@ -12,7 +12,6 @@ import (
 	"time"
 )
 
-// send calls write with a connection that lasts no longer than ctx.
 func send(ctx context.Context, network, address string, write func(net.Conn) error) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {

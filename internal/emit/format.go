@@ -65,9 +65,6 @@ var formats = []Format{
 	{Name: "value", Encode: value, Bare: true, styles: withoutTags},
 }
 
-// Formats returns the table of formats.
-func Formats() []Format { return slices.Clone(formats) }
-
 // FormatNames returns the names of all formats.
 func FormatNames() []string {
 	names := make([]string, len(formats))
@@ -106,7 +103,6 @@ type Options struct {
 	Netdata  NetdataOptions
 }
 
-// complete returns the readings whose numbers may be passed on.
 func complete(readings []queue.Reading) []queue.Reading {
 	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
 }

@@ -73,12 +73,11 @@ func influxPoints(metrics []queue.Metric, dimension string, s *queue.Summary) []
 	return points
 }
 
-// influxTime returns when the numbers of a reading were true, now if there are none.
 func influxTime(r queue.Reading, now time.Time) time.Time {
-	if r.Summary == nil || r.Summary.AsOf.IsZero() {
-		return now
+	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
+		return r.Summary.AsOf
 	}
-	return r.Summary.AsOf
+	return now
 }
 
 // influxLine writes a line, with its tags in the order that InfluxDB recommends.

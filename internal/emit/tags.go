@@ -81,7 +81,6 @@ func (s *TagStyle) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// tagRules say which tags a format, or a style of it, accepts.
 type tagRules struct {
 	reserved []string // keys that the format uses itself
 	isKey    func(text string) bool

@@ -140,7 +140,6 @@ func firstBytes(text string, n int) string {
 	return text[:n]
 }
 
-// breakdown returns what was counted, nil if only reasons were.
 func (b *breakdownBuilder) breakdown() *Breakdown {
 	if b.recipients == nil {
 		return nil

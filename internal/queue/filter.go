@@ -34,14 +34,12 @@ func (f Filter) Covers(name Name) bool {
 	return f.Queues == nil || slices.Contains(f.Queues, name)
 }
 
-// admits reports whether the message counts, apart from its recipients.
 func (f Filter) admits(m *Message, now time.Time) bool {
 	return f.Covers(m.Queue) &&
 		f.Senders.Match(m.Sender) &&
 		(f.OlderThan == 0 || age(m.Arrival, now) >= f.OlderThan)
 }
 
-// choosesRecipients reports whether a message may count for some of its recipients only.
 func (f Filter) choosesRecipients() bool { return f.Recipients != nil || f.Reasons != nil }
 
 func (f Filter) admitsRecipient(r Recipient) bool {
@@ -86,7 +84,6 @@ func (f Filter) List() string {
 	return strings.Join(names, ", ")
 }
 
-// answerable returns an error if a source with these facts cannot know what the filter admits.
 func (f Filter) answerable(facts Facts) error {
 	for _, name := range facts.Indistinct {
 		if f.Covers(name) != f.Covers(facts.Indistinct[0]) {

@@ -27,7 +27,9 @@ func (s Selection) Metrics() []Metric {
 	case s.Patterns == nil:
 		return metrics
 	case !s.InOrder:
-		return slices.DeleteFunc(metrics, func(m Metric) bool { return !s.Patterns.match(m) })
+		return slices.DeleteFunc(metrics, func(m Metric) bool {
+			return !slices.ContainsFunc(s.Patterns, func(p MetricPattern) bool { return p.matches(m) })
+		})
 	}
 	var ordered []Metric
 	for _, p := range s.Patterns {
@@ -56,7 +58,6 @@ func (s Selection) Check() error {
 	return nil
 }
 
-// explain says why a pattern selects nothing.
 func (s Selection) explain(p MetricPattern) error {
 	table := Metrics()
 	i := slices.IndexFunc(table, p.matches)
@@ -116,10 +117,6 @@ func (l *MetricPatterns) UnmarshalText(text []byte) error {
 		*l = append(*l, MetricPattern(item))
 	}
 	return nil
-}
-
-func (l MetricPatterns) match(m Metric) bool {
-	return slices.ContainsFunc(l, func(p MetricPattern) bool { return p.matches(m) })
 }
 
 func (l MetricPatterns) name(m Metric) bool {

@@ -75,7 +75,6 @@ func Read(r io.Reader, now time.Time) (readings []queue.Reading, taken time.Time
 	return readings, taken, nil
 }
 
-// decodeError tells a damaged document from one that could not be read.
 func decodeError(err error) error {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	_, mismatch := errors.AsType[*json.UnmarshalTypeError](err)

@@ -15,7 +15,6 @@ import (
 	"example.org/postfix-queue-monitor/internal/spool"
 )
 
-// liveSpool is the queue directory of a Postfix that may be running.
 type liveSpool struct{ spool.Spool }
 
 // Name returns "spool".
@@ -42,21 +41,18 @@ const connectTimeout = time.Second
 // trace in its log.
 func qmgrDown(ctx context.Context, queueDir string) string {
 	path := filepath.Join(queueDir, "public", "qmgr")
-	info, err := os.Lstat(path)
-	if err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+	var err error
+	if info, statErr := os.Lstat(path); statErr == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		// master.cf may say fifo, as it did before Postfix 2.10.
-		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err == nil {
+		var fd int
+		if fd, err = unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
 			unix.Close(fd)
 		}
-		return refusal(path, err)
-	}
-	if err != nil {
-		return refusal(path, err)
-	}
-	conn, err := dialUnix(ctx, path)
-	if err == nil {
-		conn.Close()
+	} else {
+		var conn net.Conn
+		if conn, err = dialUnix(ctx, path); err == nil {
+			conn.Close()
+		}
 	}
 	return refusal(path, err)
 }

@@ -136,7 +136,6 @@ func (c command) output(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
-// failure turns an error of run into one for people.
 func (c command) failure(stderr string, err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return commandFailed(c, exit.Error(), lastLine(stderr))

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,14 +81,10 @@ func (in *input) open() (f *os.File, detail string, err error) {
 }
 
 func (in *input) explain(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() == nil:
-		return fmt.Errorf("cannot read the input: %w", err)
-	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		return errors.New("nothing came from the input before the time was up; check the program that writes it")
-	default:
-		return fmt.Errorf("cannot read the input: %w", context.Cause(ctx))
 	}
+	return fmt.Errorf("cannot read the input: %w", cmp.Or(context.Cause(ctx), err))
 }
 
 // peekLength is how many bytes of the input show what it is.

@@ -38,7 +38,6 @@ func openDeferLogs(path string) (descriptor, error) {
 	}
 }
 
-// newDeferLogs returns one worker's reader of logs, nil if dir is noFile.
 func newDeferLogs(dir descriptor, stopped func() bool) *deferLogs {
 	if !dir.isOpen() {
 		return nil
@@ -64,7 +63,6 @@ func (l *deferLogs) open(id string, depth int) (descriptor, error) {
 	return noFile, nil
 }
 
-// addReasons reads a message's open log and fills in why its recipients were deferred.
 func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	l.lines.Reset(log)
 	index := recipientIndex{recipients: m.Recipients}

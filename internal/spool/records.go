@@ -30,7 +30,6 @@ const maxRecord = 64 << 10
 // ordinary message.
 const windowSize = 4 << 10
 
-// queueFile is an open queue file with what fstat says about it.
 type queueFile struct {
 	io.ReaderAt
 	sizeBytes int64
