@@ -645,6 +645,24 @@ source postqueue: /usr/sbin/postqueue -j, 0.520 s`
 	}
 }
 
+// An empty queue has a table, but a failure without numbers has none.
+func TestDetailOfNothing(t *testing.T) {
+	whole := queue.Reading{Summary: empty()}
+	failed := queue.Reading{Summary: empty(), Err: errors.New("denied")}
+	failed.Summary.Partial = true
+	for name, tt := range map[string]struct {
+		reading queue.Reading
+		lines   int
+	}{
+		"empty":  {whole, 8},
+		"failed": {failed, 1},
+	} {
+		if got := Judge([]queue.Reading{tt.reading}, Options{Detail: DetailQueues}).Lines; len(got) != tt.lines {
+			t.Errorf("%s: %q, want %d lines", name, got, tt.lines)
+		}
+	}
+}
+
 func TestDetailSaysThatNumbersAreLowerBounds(t *testing.T) {
 	s := summary()
 	got := Judge([]queue.Reading{{Summary: s}}, Options{Detail: DetailQueues}).Lines

@@ -24,6 +24,7 @@ func TestParseTarget(t *testing.T) {
 		{"unixgram:///run/x.sock", nil, "unixgram:///run/x.sock"},
 		{"/run/x.json", nil, "/run/x.json"},
 		{"./x.json", nil, "./x.json"},
+		{"unix:///" + strings.Repeat("x", 106), nil, "unix:///" + strings.Repeat("x", 106)},
 		{"udp://a:1", map[string]string{"STATSD_HOST": "b"}, "udp://a:1"},
 	}
 	for _, tt := range tests {
@@ -95,6 +96,14 @@ func TestWrongHostsAndPorts(t *testing.T) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestBracketsBelongTogether(t *testing.T) {
+	for host, want := range map[string]string{"[::1]": "::1", "[::1": "[::1", "::1]": "::1]", "h": "h"} {
+		if got := withoutBrackets(host); got != want {
+			t.Errorf("%s: got %s, want %s", host, got, want)
+		}
 	}
 }
 

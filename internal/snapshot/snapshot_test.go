@@ -307,6 +307,8 @@ func TestImpossibleNumbersAreRefused(t *testing.T) {
 			{"rows": [{"key": "a", "count": 2}], "total": {"count": 1}}}`,
 		"a reason of the breakdown": `"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", ` +
 			`"messages": -1}]}`,
+		"an undercount":              `"total": {"messages": 1}, "breakdown": {"senders": {"error": -1}}`,
+		"a total of a ranking":       `"total": {"messages": 1}, "breakdown": {"senders": {"total": {"count": -1}}}`,
 		"a number of a reason":       `"total": {"messages": 1}, "deferral_reasons": {"other": -1}`,
 		"an age of the filter":       `"total": {"messages": 1}, "filter_older_than": -1`,
 		"a pattern of the filter":    `"total": {"messages": 1}, "filter_senders": ["("]`,
@@ -314,9 +316,13 @@ func TestImpossibleNumbersAreRefused(t *testing.T) {
 		"a number of a queue":        `"total": {"messages": 1}, "queues": {"hold": {"messages": -1}}`,
 		"numbers that are not known": `"queues": {"hold": {"messages": 1}}`,
 	}
-	whole := head + `"total": {"messages": 1}}]}`
-	if _, _, err := Read(strings.NewReader(whole), now); err != nil {
-		t.Fatal(err)
+	for _, numbers := range []string{
+		`"total": {"messages": 1}`,
+		`"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", "messages": 0}]}`,
+	} {
+		if _, _, err := Read(strings.NewReader(head+numbers+"}]}"), now); err != nil {
+			t.Errorf("%s: %v", numbers, err)
+		}
 	}
 	for name, numbers := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -194,6 +194,15 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 	}
 }
 
+func TestPostconfIsFoundInPath(t *testing.T) {
+	inPath := install(t, map[string]string{"postconf": "true"})
+	t.Setenv("PATH", inPath)
+	got, err := locate(t.Context(), []string{t.TempDir()}, "postconf")
+	if want := filepath.Join(inPath, "postconf"); got != want || err != nil {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
 // Only a file that can be run is a program.
 func TestProgramsThatCannotBeRunArePassedOver(t *testing.T) {
 	first, second, third := t.TempDir(), t.TempDir(), install(t, map[string]string{"postqueue": "exit 0"})

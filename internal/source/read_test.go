@@ -348,6 +348,52 @@ func TestQueueManagerWithAFIFO(t *testing.T) {
 	}
 }
 
+// A socket outlives a master that is killed.
+func TestQueueManagerWithASocket(t *testing.T) {
+	p := startPostfix(t, "")
+	if got := qmgrDown(t.Context(), p.queueDir); got != "" {
+		t.Errorf("with a listener: %q", got)
+	}
+	path := filepath.Join(p.queueDir, "public", "qmgr")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
+	if got, want := qmgrDown(t.Context(), p.queueDir), "nothing listens on "+path; got != want {
+		t.Errorf("without a listener: %q, want %q", got, want)
+	}
+}
+
+// In maildrop the size depends on the version, which postconf knows.
+func TestSizeInMaildrop(t *testing.T) {
+	const file = "C\x0250S\x01sR\x01rM\x00"
+	p := startPostfix(t, "")
+	writeFile(t, filepath.Join(p.queueDir, "maildrop", "B1"), file, 0o700)
+	for name, tt := range map[string]struct {
+		postconf string
+		want     int64
+	}{
+		"an old version":     {"echo 3.5.0", 50},
+		"a new version":      {"echo 3.11.0", int64(len(file))},
+		"an unknown version": {"exit 1", int64(len(file))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			programs := install(t, map[string]string{"postconf": `[ "$3 $4" = "-xh mail_version" ] && ` + tt.postconf})
+			got := ReadAll(t.Context(), Request{
+				ConfigDirs: []string{p.configDir}, Source: SpoolName, programDirs: []string{programs},
+			})
+			if got[0].Err != nil || got[0].Summary.Queues[queue.Maildrop].SizeBytes != tt.want {
+				t.Errorf("reading %+v, want %d bytes", got[0], tt.want)
+			}
+		})
+	}
+}
+
 func TestIsFinal(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

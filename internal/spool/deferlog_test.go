@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +111,34 @@ func TestFirstReasonCounts(t *testing.T) {
 	writeFile(t, filepath.Join(s.Dir, "defer/A/A1"), log, 0o600)
 	if messages, _, err := readSpool(t, s); err != nil || messages["A1"] != "first" {
 		t.Errorf("%v, %v", messages, err)
+	}
+}
+
+// A message of many recipients, and its log, are read to the end.
+func TestLongDeferLog(t *testing.T) {
+	const recipients = 3000
+	s := newSpool(t)
+	file, log := rec('T', "7 0")+rec('S', "a"), ""
+	for i := range recipients {
+		file += rec('R', fmt.Sprint(i))
+		log += fmt.Sprintf("recipient=%d\nreason=late\n\n", i)
+	}
+	writeFile(t, filepath.Join(s.Dir, "deferred/A/A1"), file, 0o700)
+	writeFile(t, filepath.Join(s.Dir, "defer/A/A1"), log, 0o600)
+	_, err := s.Read(t.Context(), queue.WithReasons, func(m *queue.Message) {
+		if n := len(m.Recipients); n != recipients || m.Recipients[n-1].Reason != "late" {
+			t.Errorf("%d recipients, want %d, each with a reason", n, recipients)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// It is not read on when the time is up.
+	entries := 0
+	stopped := func() bool { return true }
+	err = parseDeferLog(lines.NewReader(strings.NewReader(log)), stopped, func(_, _ []byte) { entries++ })
+	if err != nil || entries == 0 || entries >= recipients {
+		t.Errorf("%d of %d entries, %v", entries, recipients, err)
 	}
 }
 
