@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strconv"
+	"math"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -43,7 +43,8 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 		budget: min(2*f.sizeBytes, maxEnvelope) + windowSize,
 	}
 	for {
-		kind, data, next, err := w.record(e.offset)
+		begin := w.skipAttributes(e.offset)
+		kind, data, next, err := w.record(begin)
 		if errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
 			return e.hasSender, nil
 		}
@@ -160,8 +161,10 @@ func (e *envelope) follow(data []byte) bool {
 // parseSizeRecord reads the first and the third number of a SIZE record: the message's size in
 // bytes, and its number of recipients, done ones included.
 func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
-	if len(bytes.Trim(text, "0123456789 ")) > 0 {
-		return 0, 0, false
+	for _, c := range text {
+		if c != ' ' && (c < '0' || c > '9') {
+			return 0, 0, false
+		}
 	}
 	sizeBytes, ok = leadingInt(text)
 	for range 2 { // the numbers before it
@@ -173,13 +176,17 @@ func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
 
 // leadingInt reads the number at the beginning of a text, as atol does.
 func leadingInt(text []byte) (n int64, ok bool) {
-	text = bytes.TrimLeft(text, " \t")
-	end := 0
-	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
-		end++
+	for _, c := range bytes.TrimLeft(text, " \t") {
+		digit := int64(c) - '0'
+		if digit < 0 || digit > 9 {
+			break
+		}
+		if n > (math.MaxInt64-digit)/10 {
+			return 0, false
+		}
+		n, ok = 10*n+digit, true
 	}
-	n, err := strconv.ParseInt(string(text[:end]), 10, 64)
-	return n, err == nil
+	return n, ok
 }
 
 // cString returns the data up to the first NUL, which ends a string in C.

@@ -12,13 +12,23 @@ import (
 
 // messageReader is one worker's reader of queue files.
 type messageReader struct {
-	rules   envelopeRules
-	logs    *deferLogs // nil: without deferral reasons
-	ahead   int        // files that are opened before the first is read
-	opened  []openFile
-	window  recordWindow
-	message queue.Message
+	rules  envelopeRules
+	queue  queue.Name
+	logs   *deferLogs // nil: without deferral reasons
+	ahead  int        // files that are opened before the first is read
+	opened []openFile
+	window recordWindow
+
+	// Messages are visited some at a time: whatever counts them goes back and forth between
+	// processors, which takes longer than reading an envelope does.
+	visit   func([]queue.Message)
+	waiting []queue.Message
 }
+
+const (
+	maxWaiting     = 16
+	manyRecipients = 64 // a message with more of them does not wait
+)
 
 // openFile is an open queue file that may hold a message.
 type openFile struct {
@@ -34,12 +44,13 @@ func (f openFile) close() {
 }
 
 // read visits the messages among the files of a directory.
-func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, visit func(*queue.Message)) error {
+func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string) error {
+	defer r.flush()
 	for batch := range slices.Chunk(ids, r.ahead) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := r.readBatch(dir, batch, visit); err != nil {
+		if err := r.readBatch(dir, batch); err != nil {
 			return err
 		}
 	}
@@ -48,7 +59,7 @@ func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string, vi
 
 // readBatch reads at once what is in the kernel's cache, and the other files after all of them have
 // been asked for.
-func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.Message)) error {
+func (r *messageReader) readBatch(dir *walkDir, ids []string) error {
 	defer r.closeOpened()
 	for _, id := range ids {
 		f, ok, err := r.open(dir, id)
@@ -60,7 +71,7 @@ func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.
 		}
 		// A defer log is never read at once: it comes from the disk together with the queue files.
 		if r.logs == nil && r.window.preload(f.descriptor) {
-			err := r.visitMessage(dir, f, visit)
+			err := r.readMessage(dir, f)
 			f.close()
 			if err != nil {
 				return err
@@ -71,7 +82,7 @@ func (r *messageReader) readBatch(dir *walkDir, ids []string, visit func(*queue.
 		r.opened = append(r.opened, f)
 	}
 	for _, f := range r.opened {
-		if err := r.visitMessage(dir, f, visit); err != nil {
+		if err := r.readMessage(dir, f); err != nil {
 			return err
 		}
 	}
@@ -84,7 +95,7 @@ func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err 
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return f, false, nil // delivered meanwhile; a link; a socket; a device that is not there
-	case errors.Is(err, unix.EAGAIN) && r.message.Queue == queue.Maildrop:
+	case errors.Is(err, unix.EAGAIN) && r.queue == queue.Maildrop:
 		return f, false, nil // its owner holds a lease on it
 	case errors.Is(err, unix.EACCES) && r.passesOver(dir, id):
 		return f, false, nil // showq cannot open it either, or does not try
@@ -105,24 +116,42 @@ func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err 
 	return f, true, nil
 }
 
-func (r *messageReader) visitMessage(dir *walkDir, f openFile, visit func(*queue.Message)) error {
-	r.message.ID = f.id
-	r.message.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
+// readMessage reads the file and lets its message, if it is one, wait to be visited.
+func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
+	if len(r.waiting) == cap(r.waiting) {
+		r.flush()
+	}
+	m := &r.waiting[:len(r.waiting)+1][len(r.waiting)]
+	m.Queue, m.ID = r.queue, f.id
+	m.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
 	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: queue.ArrivalTime(f.stat.Mtim.Sec)}
-	ok, err := r.window.readEnvelope(file, r.rules, &r.message)
+	ok, err := r.window.readEnvelope(file, r.rules, m)
 	if errors.Is(err, unix.ESTALE) {
 		return nil // another host has delivered it meanwhile
 	}
 	if ok && f.log.isOpen() {
-		err = r.logs.addReasons(&r.message, f.log)
+		err = r.logs.addReasons(m, f.log)
 	}
 	switch {
 	case err != nil:
 		return dir.explain(f.id, err)
 	case ok:
-		visit(&r.message)
+		r.waiting = r.waiting[:len(r.waiting)+1]
+		if len(m.Recipients) > manyRecipients {
+			r.flush()
+		}
 	}
 	return nil
+}
+
+func (r *messageReader) flush() {
+	r.visit(r.waiting)
+	for i := range r.waiting {
+		if cap(r.waiting[i].Recipients) > manyRecipients {
+			r.waiting[i].Recipients = nil // gives the memory back
+		}
+	}
+	r.waiting = r.waiting[:0]
 }
 
 func (r *messageReader) closeOpened() {
@@ -143,5 +172,5 @@ func isReady(stat *unix.Stat_t) bool {
 // it is not known what the file is.
 func (r *messageReader) passesOver(dir *walkDir, id string) bool {
 	stat, err := dir.fd.statAt(id)
-	return !errors.Is(err, unix.EACCES) && (r.message.Queue == queue.Maildrop || err != nil || !isReady(&stat))
+	return !errors.Is(err, unix.EACCES) && (r.queue == queue.Maildrop || err != nil || !isReady(&stat))
 }

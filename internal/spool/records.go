@@ -16,6 +16,7 @@ const (
 	recordSender      = 'S'
 	recordRecipient   = 'R' // a recipient that is still waiting
 	recordDone        = 'D' // a recipient that has been delivered to
+	recordAttribute   = 'A' // name=value
 	recordPointer     = 'p' // the next record is elsewhere in the file
 	recordDeletedText = 'w' // padding
 	recordMessage     = 'M' // the message's content follows
@@ -72,10 +73,27 @@ func (w *recordWindow) allocate() {
 
 var errDamaged = errors.New("damaged record")
 
+// skipAttributes returns the offset of the first record at or after offset that is not an attribute,
+// or that is not certain to be one without another read.
+func (w *recordWindow) skipAttributes(offset int64) int64 {
+	i, n := offset-w.start, int64(w.n)-1
+	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 {
+		i += 2 + int64(w.buf[i+1])
+	}
+	return w.start + i
+}
+
 // record returns the record at an offset, and the offset of the next one. The data are valid until
 // the next call; those of a record over 64 KiB are left out. The error is io.EOF at the end,
 // errDamaged, or that of reading the file.
 func (w *recordWindow) record(offset int64) (kind byte, data []byte, next int64, err error) {
+	// The usual record is short, and in the window.
+	if i := offset - w.start; i >= 0 && i < int64(w.n)-1 {
+		length := int64(w.buf[i+1])
+		if next = offset + 2 + length; length < 0x80 && i+2+length <= int64(w.n) && next <= w.f.sizeBytes {
+			return w.buf[i], w.buf[i+2 : i+2+length], next, nil
+		}
+	}
 	const maxHead = 1 + 4 // the type, and as many length bytes as rec_get reads
 	head, err := w.bytes(offset, maxHead)
 	if err != nil || len(head) == 0 {

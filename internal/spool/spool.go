@@ -95,19 +95,23 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor,
 	}
 	defer walk.close()
 	var visiting sync.Mutex
-	visitInTurn := func(m *queue.Message) {
+	visitInTurn := func(messages []queue.Message) {
 		visiting.Lock()
 		defer visiting.Unlock()
-		visit(m)
+		for i := range messages {
+			visit(&messages[i])
+		}
 	}
 	errs := make([]error, Workers)
 	var wg sync.WaitGroup
 	for i := range Workers {
 		wg.Go(func() {
-			r := messageReader{rules: rules, logs: newDeferLogs(logs, rules.stopped), ahead: s.readAhead()}
-			r.message.Queue = name
+			r := messageReader{
+				rules: rules, queue: name, logs: newDeferLogs(logs, rules.stopped), ahead: s.readAhead(),
+				visit: visitInTurn, waiting: make([]queue.Message, 0, maxWaiting),
+			}
 			errs[i] = queue.Guard(func() error {
-				return walk.each(ctx, func(dir *walkDir, ids []string) error { return r.read(ctx, dir, ids, visitInTurn) })
+				return walk.each(ctx, func(dir *walkDir, ids []string) error { return r.read(ctx, dir, ids) })
 			})
 		})
 	}

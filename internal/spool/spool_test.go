@@ -613,7 +613,7 @@ func TestSpoolEndsWithItsContext(t *testing.T) {
 		messages++
 		cancel(context.DeadlineExceeded)
 	})
-	if !errors.Is(err, context.DeadlineExceeded) || messages == 0 || messages > maxReadAhead {
+	if !errors.Is(err, context.DeadlineExceeded) || messages == 0 || messages > Workers*maxWaiting {
 		t.Errorf("%d messages, %v", messages, err)
 	}
 }
