@@ -161,17 +161,24 @@ func (e *envelope) follow(data []byte) bool {
 // parseSizeRecord reads the first and the third number of a SIZE record: the message's size in
 // bytes, and its number of recipients, done ones included.
 func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
+	var numbers [3]int64
+	i, inNumber := 0, false
 	for _, c := range text {
-		if c != ' ' && (c < '0' || c > '9') {
+		digit := int64(c) - '0'
+		switch {
+		case c == ' ' && inNumber:
+			i, inNumber = i+1, false
+		case c == ' ':
+		case digit < 0 || digit > 9:
 			return 0, 0, false
+		case i < len(numbers):
+			if numbers[i] > (math.MaxInt64-digit)/10 {
+				return 0, 0, false
+			}
+			numbers[i], inNumber = 10*numbers[i]+digit, true
 		}
 	}
-	sizeBytes, ok = leadingInt(text)
-	for range 2 { // the numbers before it
-		_, text, _ = bytes.Cut(bytes.TrimLeft(text, " "), []byte(" "))
-	}
-	recipients, _ = leadingInt(text)
-	return sizeBytes, recipients, ok
+	return numbers[0], numbers[2], i > 0 || inNumber
 }
 
 // leadingInt reads the number at the beginning of a text, as atol does.
