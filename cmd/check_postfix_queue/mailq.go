@@ -15,8 +15,8 @@ func (*mailServer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkMailqOptions are options of check_mailq that mean something else, or nothing, for Postfix.
-// They are known only to be refused with the reason.
+// checkMailqOptions are options of check_mailq that mean something else, or nothing, for Postfix. They are known
+// only to be refused with the reason.
 type checkMailqOptions struct {
 	DomainWarning  perDomain `arg:"-W,--Warning,hidden"`
 	DomainCritical perDomain `arg:"-C,--Critical,hidden"`

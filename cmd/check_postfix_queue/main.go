@@ -1,5 +1,4 @@
-// Check_postfix_queue compares a Postfix mail queue with thresholds, as a plugin of Nagios, Icinga
-// and NRPE.
+// Check_postfix_queue compares a Postfix mail queue with thresholds, as a plugin of Nagios, Icinga and NRPE.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Postfix_queue_emit reads a Postfix mail queue once and prints or sends its numbers, for Netdata,
-// StatsD and other metrics systems.
+// Postfix_queue_emit reads a Postfix mail queue once and prints or sends its numbers, for Netdata, StatsD and
+// other metrics systems.
 package main
 
 import (
@@ -121,8 +121,8 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	return readings
 }
 
-// missing returns an error if a complete reading lacks a metric that was asked for, and reports
-// whether it has any.
+// missing returns an error if a complete reading lacks a metric that was asked for, and reports whether it has
+// any.
 func (o *options) missing(r queue.Reading) (usable bool, err error) {
 	if o.Format.Snapshot {
 		return true, nil
@@ -130,8 +130,7 @@ func (o *options) missing(r queue.Reading) (usable bool, err error) {
 	return o.selection().Missing(r.Summary)
 }
 
-// report prints what is wrong with the readings and, with -v, what was read. It returns the exit
-// code for them.
+// report prints what is wrong with the readings and, with -v, what was read. It returns the exit code for them.
 func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 	for _, r := range readings {
 		if err := o.problem(r); err != nil {
@@ -168,8 +167,8 @@ func (o *options) problem(r queue.Reading) error {
 // deliveryTimeout is for a receiver that does not answer.
 const deliveryTimeout = 2 * time.Second
 
-// deliver sends the document, or shows what would be sent. It has its own deadline: reading may
-// have used up the other one.
+// deliver sends the document, or shows what would be sent. It has its own deadline: reading may have used up the
+// other one.
 func (p *program) deliver(ctx context.Context, target deliver.Target, document []byte, dryRun bool) error {
 	switch {
 	case len(document) == 0:

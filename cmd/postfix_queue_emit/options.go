@@ -61,8 +61,8 @@ func parseOptions(args []string) (options, error) {
 	return opts, err
 }
 
-// checkUseless returns an error if an option has no use in the format: whoever gives it expects an
-// effect. Netdata passes the interval to every plugin.
+// checkUseless returns an error if an option has no use in the format: whoever gives it expects an effect.
+// Netdata passes the interval to every plugin.
 func (o *options) checkUseless(intervalFromNetdata bool) error {
 	if o.Given("prefix") && !o.Format.Prefix {
 		return fmt.Errorf("--prefix: the names of format %s are fixed; statsd and graphite take a prefix", o.Format.Name)

@@ -62,8 +62,8 @@ func Judge(readings []queue.Reading, o Options) Result {
 	return result
 }
 
-// checkLabels returns an error if two instances have the same label in their performance data, as
-// mx-hold with its emails and mx with its mail on hold do.
+// checkLabels returns an error if two instances have the same label in their performance data, as mx-hold with
+// its emails and mx with its mail on hold do.
 func checkLabels(readings []queue.Reading, verdicts []verdict) error {
 	owner := map[string]string{}
 	for i, v := range verdicts {
@@ -186,9 +186,8 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	return v
 }
 
-// judgeLowerBound judges a reading that was stopped at the deadline. Every number is a lower bound:
-// it breaks a range only if every larger number does, too, and a WARNING is certain only if no
-// critical range is left open.
+// judgeLowerBound judges a reading that was stopped at the deadline. Every number is a lower bound: it breaks a
+// range only if every larger number does, too, and a WARNING is certain only if no critical range is left open.
 func judgeLowerBound(r queue.Reading, o Options) verdict {
 	s := r.Summary
 	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(100 * time.Millisecond).Seconds()))

@@ -70,8 +70,7 @@ func downText(r queue.Reading, o Options) queue.Text {
 	return down + ", " + queue.Text(strings.Join(waiting, ", ")) + circumstances(s, o) + start
 }
 
-// emptyText says that there is no mail. A queue of which the filter admits nothing need not be
-// empty.
+// emptyText says that there is no mail. A queue of which the filter admits nothing need not be empty.
 func emptyText(s *queue.Summary) queue.Text {
 	if s.Filter.IsZero() {
 		return "queue is empty"

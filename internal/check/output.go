@@ -22,8 +22,8 @@ type Result struct {
 	Perf  []Perf
 }
 
-// Perf is one item of performance data. Warn and Crit are ranges in canonical form and in the
-// value's unit, or empty.
+// Perf is one item of performance data. Warn and Crit are ranges in canonical form and in the value's unit, or
+// empty.
 type Perf struct {
 	Label      string
 	Value      int64
@@ -33,8 +33,8 @@ type Perf struct {
 
 const serviceName = "POSTFIX_QUEUE"
 
-// Limits of the text, in bytes: what Nagios and NRPE certainly pass on. Performance data does not
-// count: it is never cut.
+// Limits of the text, in bytes: what Nagios and NRPE certainly pass on. Performance data does not count: it is
+// never cut.
 const (
 	maxText       = 1 << 10
 	maxDetailText = 4 << 10
@@ -45,12 +45,11 @@ func Failed(reason queue.Text) Result {
 	return Result{State: Unknown, Lines: []queue.Text{reason}}
 }
 
-// Write writes the answer as a plugin does: line 1 with all performance data, then the other lines.
-// It returns the plugin's exit code.
+// Write writes the answer as a plugin does: line 1 with all performance data, then the other lines. It returns
+// the plugin's exit code.
 //
-// go-nagios has the exit codes, the labels of states and the validation of performance data. Of its
-// Plugin only the life cycle is used: it would put performance data behind all text, where a limit
-// would cut it off.
+// go-nagios has the exit codes, the labels of states and the validation of performance data. Of its Plugin only
+// the life cycle is used: it would put performance data behind all text, where a limit would cut it off.
 func (r Result) Write(w io.Writer) (exitCode int) {
 	text, err := r.text()
 	if err != nil {
@@ -94,8 +93,8 @@ func (r Result) text() (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// withoutPerf returns text in which nothing looks like performance data: that begins at the first
-// |, even one that the administrator has typed.
+// withoutPerf returns text in which nothing looks like performance data: that begins at the first |, even one
+// that the administrator has typed.
 func withoutPerf(text queue.Text) string {
 	return strings.ReplaceAll(string(text), "|", "?")
 }

@@ -1,5 +1,5 @@
-// Package check judges readings of mail queues for Nagios, Icinga and NRPE: readings and thresholds
-// become a state, lines of text and performance data.
+// Package check judges readings of mail queues for Nagios, Icinga and NRPE: readings and thresholds become a
+// state, lines of text and performance data.
 package check
 
 import (
@@ -22,8 +22,8 @@ const (
 // String returns the label of the state, as in plugin output.
 func (s State) String() string { return nagios.ExitCodeToStateLabel(int(s)) }
 
-// severity orders the states: an UNKNOWN may hide anything, so it is worse than a WARNING, but
-// never hides a CRITICAL.
+// severity orders the states: an UNKNOWN may hide anything, so it is worse than a WARNING, but never hides a
+// CRITICAL.
 func (s State) severity() int { return slices.Index([]State{OK, Warning, Unknown, Critical}, s) }
 
 // Worst returns the worse of two states: CRITICAL over UNKNOWN over WARNING over OK.

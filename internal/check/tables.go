@@ -78,8 +78,8 @@ func senderTable(r queue.Ranking) []queue.Text {
 	return lines
 }
 
-// ageTable returns the recipients' domains against the ages of their messages, as qshape(1) does.
-// No cell is empty, so that it can be read in any font.
+// ageTable returns the recipients' domains against the ages of their messages, as qshape(1) does. No cell is
+// empty, so that it can be read in any font.
 func ageTable(r queue.Ranking, noArrivalTimes bool) []queue.Text {
 	rows := append([]queue.RankingRow{r.Total}, shown(r)...)
 	rows[0].Key = "TOTAL"
@@ -152,8 +152,8 @@ func shown(r queue.Ranking) []queue.RankingRow {
 	return rows
 }
 
-// domainCell returns a domain as one word that fits into the width. It keeps the end of a long one,
-// which says whose it is.
+// domainCell returns a domain as one word that fits into the width. It keeps the end of a long one, which says
+// whose it is.
 func domainCell(domain string, width int) queue.Text {
 	const mark = "..."
 	cell := queue.Safe(strings.ReplaceAll(domain, " ", "?"))

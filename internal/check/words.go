@@ -12,8 +12,8 @@ func isHeadline(m queue.Metric, s *queue.Summary) bool {
 	return m.Name == "emails" || m.Name == "size" || m.Name == "age" && !allHeld(s)
 }
 
-// allHeld reports whether there is mail, and all of it is on hold: nobody waits for it, so its age
-// does not matter.
+// allHeld reports whether there is mail, and all of it is on hold: nobody waits for it, so its age does not
+// matter.
 func allHeld(s *queue.Summary) bool {
 	held := s.Queues[queue.Hold]
 	return held != nil && held.Messages > 0 && held.Messages == s.Total.Messages
@@ -59,8 +59,8 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 	return queue.Text(text)
 }
 
-// breach returns a metric, its value and the range that it broke. If rounding made the value look
-// like a limit, both are exact.
+// breach returns a metric, its value and the range that it broke. If rounding made the value look like a limit,
+// both are exact.
 func breach(m queue.Metric, value int64, r thresholds.Range) queue.Text {
 	number, limit := m.Unit.Format(value), m.Unit.FormatLimit
 	if number == limit(r.Start) || number == limit(r.End) {

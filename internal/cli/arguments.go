@@ -18,12 +18,11 @@ var (
 	ErrVersion = errors.New("the version was asked for")
 )
 
-// Parse reads the arguments into options: a pointer to a struct with arg tags, in which common is
-// embedded. The error is ErrHelp or ErrVersion, or says what is wrong with the arguments.
+// Parse reads the arguments into options: a pointer to a struct with arg tags, in which common is embedded. The
+// error is ErrHelp or ErrVersion, or says what is wrong with the arguments.
 //
-// go-arg declares the options and assigns their values. It does not read the command line as typed:
-// it would guess at a forgotten value, take the last of two values, and accept arguments that
-// belong to no option.
+// go-arg declares the options and assigns their values. It does not read the command line as typed: it would
+// guess at a forgotten value, take the last of two values, and accept arguments that belong to no option.
 func Parse(args []string, options any, common *Common) error {
 	n, err := normalize(args, Options(options))
 	if err != nil {
@@ -55,8 +54,8 @@ type Option struct {
 // Name returns the option as people write it: the long form.
 func (o Option) Name() string { return "--" + o.Long }
 
-// Options returns the options of the struct that options points to, those of embedded structs
-// included, in the order of its fields.
+// Options returns the options of the struct that options points to, those of embedded structs included, in the
+// order of its fields.
 func Options(options any) []Option {
 	var list []Option
 	for _, field := range reflect.VisibleFields(reflect.TypeOf(options).Elem()) {
@@ -82,10 +81,10 @@ func Options(options any) []Option {
 	return list
 }
 
-// normalize rewrites arguments as people type them (-w10, -w -10:10, -vv, --warning 10) to the one
-// form --option=value, and refuses what would otherwise be lost or guessed: a forgotten or empty
-// value, a repeated option with a single value, an argument that belongs to no option. The error is
-// ErrHelp if one of the arguments is -h or --help.
+// normalize rewrites arguments as people type them (-w10, -w -10:10, -vv, --warning 10) to the one form
+// --option=value, and refuses what would otherwise be lost or guessed: a forgotten or empty value, a repeated
+// option with a single value, an argument that belongs to no option. The error is ErrHelp if one of the arguments
+// is -h or --help.
 func normalize(args []string, options []Option) (*normalizer, error) {
 	n := &normalizer{options: options, given: map[string]bool{}, typed: map[string]string{}}
 	var err error
@@ -155,8 +154,7 @@ func (n *normalizer) long(arg string, rest []string) ([]string, error) {
 	}
 }
 
-// shorts takes a cluster of one-letter options. The first that takes a value takes the rest of the
-// cluster.
+// shorts takes a cluster of one-letter options. The first that takes a value takes the rest of the cluster.
 func (n *normalizer) shorts(arg string, rest []string) ([]string, error) {
 	if name, _, _ := strings.Cut(arg[1:], "="); len(name) > 1 {
 		if o, ok := n.find(func(o Option) bool { return o.Long == name }); ok {
@@ -197,8 +195,8 @@ func (n *normalizer) separate(o Option, typed string, rest []string) ([]string, 
 	return rest[1:], n.add(o, typed, rest[0])
 }
 
-// looksLikeOption tells an option from a value: from -, which is standard input, and from a
-// negative number such as -10:10.
+// looksLikeOption tells an option from a value: from -, which is standard input, and from a negative number such
+// as -10:10.
 func looksLikeOption(arg string) bool {
 	return len(arg) > 1 && arg[0] == '-' && !strings.ContainsRune("0123456789.", rune(arg[1]))
 }

@@ -1,5 +1,4 @@
-// Package cli has the command line options that both programs share, and reads command lines as
-// people type them.
+// Package cli has the command line options that both programs share, and reads command lines as people type them.
 package cli
 
 import (
@@ -82,8 +81,7 @@ func (o *Common) Filter() queue.Filter {
 	}
 }
 
-// Request returns what the options ask to read. needReasons and breakdown say what the program
-// needs beyond them.
+// Request returns what the options ask to read. needReasons and breakdown say what the program needs beyond them.
 func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Request {
 	return source.Request{
 		ConfigDirs: o.ConfigDirs, AllInstances: o.AllInstances, Source: o.Source, QueueDir: o.QueueDir,
@@ -117,8 +115,8 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // Directories are the configuration directories of instances.
 type Directories []string
 
-// UnmarshalText adds a directory. It cuts off trailing slashes: Postfix compares the name with
-// those that main.cf lists, letter by letter.
+// UnmarshalText adds a directory. It cuts off trailing slashes: Postfix compares the name with those that main.cf
+// lists, letter by letter.
 func (d *Directories) UnmarshalText(text []byte) error {
 	dir := string(text)
 	if !strings.HasPrefix(dir, "/") {

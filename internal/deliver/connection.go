@@ -25,8 +25,8 @@ func send(ctx context.Context, network, address string, write func(net.Conn) err
 	return write(conn)
 }
 
-// awaitClose waits up to patience for the peer to close, and reports whether it did. The error is
-// the peer's refusal. Nothing is ever received.
+// awaitClose waits up to patience for the peer to close, and reports whether it did. The error is the peer's
+// refusal. Nothing is ever received.
 func awaitClose(conn net.Conn, patience time.Duration) (closed bool, err error) {
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return false, err
@@ -38,8 +38,8 @@ func awaitClose(conn net.Conn, patience time.Duration) (closed bool, err error) 
 	return err == nil, err
 }
 
-// cannotSend says what was attempted, with the address if the target does not show it, what
-// happened, and what may mend it.
+// cannotSend says what was attempted, with the address if the target does not show it, what happened, and what
+// may mend it.
 func cannotSend(target Target, address string, err error) error {
 	to := target.String()
 	if address != "" && !strings.HasSuffix(to, "://"+address) {

@@ -7,22 +7,21 @@ import (
 	"time"
 )
 
-// maxDatagram is the size limit of a datagram, in bytes: what fits into an Ethernet frame with the
-// longest headers.
+// maxDatagram is the size limit of a datagram, in bytes: what fits into an Ethernet frame with the longest
+// headers.
 const maxDatagram = 1432
 
-// refusalWait is how long to wait for an ICMP refusal of the last datagram. On the same host it is
-// there at once.
+// refusalWait is how long to wait for an ICMP refusal of the last datagram. On the same host it is there at once.
 const refusalWait = 5 * time.Millisecond
 
-// Datagram is a receiver of datagrams: its network, udp or unixgram, and its address, HOST:PORT or
-// the path of a socket.
+// Datagram is a receiver of datagrams: its network, udp or unixgram, and its address, HOST:PORT or the path of a
+// socket.
 type Datagram struct{ network, address string }
 
 func (d Datagram) String() string { return d.network + "://" + d.address }
 
-// Send sends whole lines, in as few datagrams as possible, to the first of the host's addresses
-// that does not refuse them.
+// Send sends whole lines, in as few datagrams as possible, to the first of the host's addresses that does not
+// refuse them.
 func (d Datagram) Send(ctx context.Context, document []byte) error {
 	addresses, err := d.addresses(ctx)
 	if err != nil {
@@ -31,8 +30,8 @@ func (d Datagram) Send(ctx context.Context, document []byte) error {
 	return d.sendTo(ctx, addresses, document)
 }
 
-// addresses returns all addresses of the host. A dialer would take the first: without a connection,
-// dialing never fails.
+// addresses returns all addresses of the host. A dialer would take the first: without a connection, dialing never
+// fails.
 func (d Datagram) addresses(ctx context.Context) ([]string, error) {
 	if d.network != "udp" {
 		return []string{d.address}, nil
@@ -80,8 +79,8 @@ func (d Datagram) write(conn net.Conn, document []byte) error {
 	return err
 }
 
-// Datagrams divides a document of lines into as few datagrams as possible. None is larger than 1432
-// bytes unless a single line is, and none has part of a line.
+// Datagrams divides a document of lines into as few datagrams as possible. None is larger than 1432 bytes unless
+// a single line is, and none has part of a line.
 func Datagrams(document []byte) [][]byte {
 	var datagrams [][]byte
 	for len(document) > 0 {

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// File is the path of a file. Send replaces it as a whole: a reader finds the old document or the
-// new one, at any moment and after a crash. Send refuses a link.
+// File is the path of a file. Send replaces it as a whole: a reader finds the old document or the new one, at any
+// moment and after a crash. Send refuses a link.
 type File string
 
 // Send writes the file, with mode 0644.
@@ -37,9 +37,8 @@ func (path File) write(document []byte, mode os.FileMode) error {
 }
 
 func (path File) replace(document []byte, mode os.FileMode) (err error) {
-	// A device such as /dev/null must not become a file. Anybody who may write to the directory can
-	// lay a link to a file that he may not write: it is not followed, and one that is laid later is
-	// itself replaced.
+	// A device such as /dev/null must not become a file. Anybody who may write to the directory can lay a link to
+	// a file that he may not write: it is not followed, and one that is laid later is itself replaced.
 	switch info, err := os.Lstat(string(path)); {
 	case err != nil: // no such file, or CreateTemp will report why
 	case info.Mode()&os.ModeSymlink != 0:
@@ -47,8 +46,8 @@ func (path File) replace(document []byte, mode os.FileMode) (err error) {
 	case !info.Mode().IsRegular():
 		return errors.New("not a regular file; standard output is -")
 	}
-	// In the same directory, for the rename. The dot hides it from readers that take every file
-	// with a certain ending.
+	// In the same directory, for the rename. The dot hides it from readers that take every file with a certain
+	// ending.
 	f, err := os.CreateTemp(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-*")
 	if err != nil {
 		return err

@@ -10,19 +10,17 @@ import (
 	"time"
 )
 
-// endWait is how long a receiver has to read a stream to its end. Not every receiver says when it
-// has.
+// endWait is how long a receiver has to read a stream to its end. Not every receiver says when it has.
 const endWait = 500 * time.Millisecond
 
-// Stream is a receiver of a stream of bytes: its network, tcp or unix, and its address, HOST:PORT
-// or the path of a socket.
+// Stream is a receiver of a stream of bytes: its network, tcp or unix, and its address, HOST:PORT or the path of
+// a socket.
 type Stream struct{ network, address string }
 
 func (s Stream) String() string { return s.network + "://" + s.address }
 
-// Send sends the document and the end of the stream. Nothing proves that the receiver has read all
-// of it. But a receiver that resets the connection, as one does that goes away with something
-// unread, has not.
+// Send sends the document and the end of the stream. Nothing proves that the receiver has read all of it. But a
+// receiver that resets the connection, as one does that goes away with something unread, has not.
 func (s Stream) Send(ctx context.Context, document []byte) error {
 	err := send(ctx, s.network, s.address, func(conn net.Conn) error { return writeStream(conn, document) })
 	if err != nil {
@@ -46,8 +44,8 @@ func writeStream(conn net.Conn, document []byte) error {
 	return cmp.Or(err, notEnded)
 }
 
-// awaitReset waits until the connection is closed on both sides, and returns the reset, if there
-// was one. Read does not report it if the receiver had closed its side before.
+// awaitReset waits until the connection is closed on both sides, and returns the reset, if there was one. Read
+// does not report it if the receiver had closed its side before.
 func awaitReset(conn *net.TCPConn, patience time.Duration) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package deliver sends a document to where --to says: standard output, a file, a socket. It knows
-// nothing of what is in the document.
+// Package deliver sends a document to where --to says: standard output, a file, a socket. It knows nothing of
+// what is in the document.
 package deliver
 
 import (
@@ -23,10 +23,9 @@ type Target interface {
 // maxSocketPath is the length limit of a socket's path, in bytes: unix(7), sun_path.
 const maxSocketPath = 107
 
-// ParseTarget reads the value of --to: - for stdout; the path of a file, which contains a slash;
-// udp://HOST:PORT or tcp://HOST:PORT; unixgram:///PATH or unix:///PATH, a datagram or a stream
-// socket. udp:// alone stands for STATSD_HOST and STATSD_PORT of the environment; they default to
-// 127.0.0.1 and 8125.
+// ParseTarget reads the value of --to: - for stdout; the path of a file, which contains a slash; udp://HOST:PORT
+// or tcp://HOST:PORT; unixgram:///PATH or unix:///PATH, a datagram or a stream socket. udp:// alone stands for
+// STATSD_HOST and STATSD_PORT of the environment; they default to 127.0.0.1 and 8125.
 func ParseTarget(text string, stdout io.Writer, getenv func(string) string) (Target, error) {
 	network, address, isURL := strings.Cut(text, "://")
 	switch {
@@ -93,9 +92,9 @@ func withoutBrackets(host string) string {
 	return host
 }
 
-// DatadogTarget returns where DogStatsD listens according to the environment, in the form that
-// ParseTarget takes; empty if the environment does not say. It reads the variables as Datadog's
-// clients do. Their unix:// is a datagram socket: for streams DogStatsD has a framing of its own.
+// DatadogTarget returns where DogStatsD listens according to the environment, in the form that ParseTarget takes;
+// empty if the environment does not say. It reads the variables as Datadog's clients do. Their unix:// is a
+// datagram socket: for streams DogStatsD has a framing of its own.
 func DatadogTarget(getenv func(string) string) string {
 	port := cmp.Or(getenv("DD_DOGSTATSD_PORT"), "8125")
 	url, host := getenv("DD_DOGSTATSD_URL"), getenv("DD_AGENT_HOST")

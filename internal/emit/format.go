@@ -1,5 +1,5 @@
-// Package emit writes readings of mail queues in the formats of metrics systems. It knows nothing
-// of where they go.
+// Package emit writes readings of mail queues in the formats of metrics systems. It knows nothing of where they
+// go.
 package emit
 
 import (
@@ -14,26 +14,25 @@ import (
 // Format is a row of the table of formats: everything in which they differ.
 type Format struct {
 	Name string
-	// Encode returns a whole document, or nothing. It skips incomplete readings, or reports them as
-	// down if the format can.
+	// Encode returns a whole document, or nothing. It skips incomplete readings, or reports them as down if the
+	// format can.
 	Encode func(readings []queue.Reading, o Options) []byte
 	// Lines reports whether every line stands alone, so that a document may be split between lines.
 	Lines bool
-	// Bare numbers have no names. They are told apart by the order of the metrics, so all of them
-	// must be known, and there is room for one instance.
+	// Bare numbers have no names. They are told apart by the order of the metrics, so all of them must be known,
+	// and there is room for one instance.
 	Bare bool
 	// Prefix reports whether the names of metrics begin with Options.Prefix.
 	Prefix bool
 	// Netdata reports whether the format takes NetdataOptions.
 	Netdata bool
-	// Snapshot reports whether the document has whole readings, breakdowns included, instead of the
-	// selected metrics.
+	// Snapshot reports whether the document has whole readings, breakdowns included, instead of the selected
+	// metrics.
 	Snapshot bool
-	// StatsD reports whether StatsD servers read the format, whose address the environment may
-	// have.
+	// StatsD reports whether StatsD servers read the format, whose address the environment may have.
 	StatsD bool
-	// styles are the tag styles that the format can have, and the rules for tags in each; nil: it
-	// has no tags then.
+	// styles are the tag styles that the format can have, and the rules for tags in each; nil: it has no tags
+	// then.
 	styles map[TagStyle]*tagRules
 	// tagsHint says how to get tags in a format without them.
 	tagsHint string
@@ -93,8 +92,7 @@ func (f *Format) UnmarshalText(name []byte) (err error) {
 type Options struct {
 	Metrics []queue.Metric // the metrics to emit, in this order
 	Now     time.Time
-	// LabelInstances puts the instance's name into the names of series if the format could do
-	// without.
+	// LabelInstances puts the instance's name into the names of series if the format could do without.
 	LabelInstances bool
 	Prefix         string // of names, if the format has Prefix
 	// Tags are those of every series. CheckTags has accepted them.
@@ -107,8 +105,8 @@ func complete(readings []queue.Reading) []queue.Reading {
 	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
 }
 
-// asOf returns the reading with ages that count up to the time when its numbers were true, for
-// formats with timestamps.
+// asOf returns the reading with ages that count up to the time when its numbers were true, for formats with
+// timestamps.
 func asOf(r queue.Reading) queue.Reading {
 	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
 		s := *r.Summary

@@ -10,9 +10,9 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// influxMeasurements are the measurements of the metrics of each dimension. The first is that of
-// telegraf's own input for Postfix, with the same fields and tag: dashboards made for it go on
-// working. Totals have a separate one, so that no sum over a measurement counts a message twice.
+// influxMeasurements are the measurements of the metrics of each dimension. The first is that of telegraf's own
+// input for Postfix, with the same fields and tag: dashboards made for it go on working. Totals have a separate
+// one, so that no sum over a measurement counts a message twice.
 var influxMeasurements = []struct{ dimension, name string }{
 	{queue.ByQueue, "postfix_queue"},
 	{queue.ByReason, "postfix_queue_deferred"},
@@ -24,14 +24,12 @@ func influxField(family string) string {
 	return cmp.Or(map[string]string{queue.FamilyEmails: "length"}[family], family)
 }
 
-// influx writes line protocol, as InfluxDB's and telegraf's references describe it: integers, and
-// the time when the numbers were true in nanoseconds. The instance is always a tag, so that series
-// keep their names when a second one is added. A failed instance has only up=0i: its last values
-// would look alive.
+// influx writes line protocol, as InfluxDB's and telegraf's references describe it: integers, and the time when
+// the numbers were true in nanoseconds. The instance is always a tag, so that series keep their names when a
+// second one is added. A failed instance has only up=0i: its last values would look alive.
 //
-// InfluxDB's own encoder is small enough, but it gives up on a name that it cannot write, and
-// making names writable is most of this code. The tests read the lines back with that module's
-// decoder.
+// InfluxDB's own encoder is small enough, but it gives up on a name that it cannot write, and making names
+// writable is most of this code. The tests read the lines back with that module's decoder.
 func influx(readings []queue.Reading, o Options) []byte {
 	o.LabelInstances = true
 	var b strings.Builder
@@ -92,8 +90,7 @@ func influxLine(measurement string, tags []Tag, fields []string, at time.Time) s
 	return b.String()
 }
 
-// influxValue writes the value of a tag: UTF-8, not empty, with the characters that would end it
-// escaped.
+// influxValue writes the value of a tag: UTF-8, not empty, with the characters that would end it escaped.
 func influxValue(text string) string {
 	text = replaceInvalid(strings.ToValidUTF8(text, "\uFFFD"), isInfluxText)
 	return strings.NewReplacer(",", `\,`, "=", `\=`, " ", `\ `).Replace(text)

@@ -24,9 +24,8 @@ type netdataChart struct {
 	divisor                int64 // from the metric's unit to the chart's
 }
 
-// netdataCharts are the charts in their order on the dashboard. The first two are, letter for
-// letter, those of Netdata's own collectors for Postfix: dashboards and alerts made for them go on
-// working.
+// netdataCharts are the charts in their order on the dashboard. The first two are, letter for letter, those of
+// Netdata's own collectors for Postfix: dashboards and alerts made for them go on working.
 var netdataCharts = []netdataChart{
 	{queue.FamilyEmails, "", "qemails", "Postfix Queue Emails", "emails", "line", 1},
 	{queue.FamilySize, "", "qsize", "Postfix Queue Size", "KiB", "area", 1024},
@@ -40,8 +39,7 @@ var netdataCharts = []netdataChart{
 	{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 }
 
-// chartsOf returns the charts of the metrics: those of the table, and a plain one for each family
-// without one.
+// chartsOf returns the charts of the metrics: those of the table, and a plain one for each family without one.
 func chartsOf(metrics []queue.Metric) []netdataChart {
 	charts := slices.Clone(netdataCharts)
 	for _, m := range metrics {
@@ -60,8 +58,8 @@ func chartsOf(metrics []queue.Metric) []netdataChart {
 	return charts
 }
 
-// netdata writes the external plugin protocol, as Netdata's src/plugins.d/README.md describes it.
-// Netdata disconnects a collector that sends one unknown line: blocks are complete or absent.
+// netdata writes the external plugin protocol, as Netdata's src/plugins.d/README.md describes it. Netdata
+// disconnects a collector that sends one unknown line: blocks are complete or absent.
 func netdata(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range complete(readings) {

@@ -13,8 +13,8 @@ import (
 
 type prometheusMetric struct{ family, dimension, name, help string }
 
-// prometheusMetrics are in base units, as the naming rules of Prometheus want it. A total over the
-// queues has a separate name, so that no sum() counts a message twice.
+// prometheusMetrics are in base units, as the naming rules of Prometheus want it. A total over the queues has a
+// separate name, so that no sum() counts a message twice.
 var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyEmails, queue.ByQueue, "postfix_queue_messages", "Messages in the queue."},
 	{queue.FamilySize, queue.ByQueue, "postfix_queue_size_bytes", "Sum of the sizes of the messages in the queue."},
@@ -28,8 +28,8 @@ var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
 }
 
-// prometheusMetricsOf returns the names of the metrics: those of the table, and a plain one for
-// each family without one.
+// prometheusMetricsOf returns the names of the metrics: those of the table, and a plain one for each family
+// without one.
 func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
 	named := slices.Clone(prometheusMetrics)
 	for _, m := range metrics {
@@ -42,12 +42,11 @@ func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
 	return named
 }
 
-// prometheusHistograms are the distributions of the messages of each queue, emitted only if the
-// family's metrics by queue are selected.
+// prometheusHistograms are the distributions of the messages of each queue, emitted only if the family's metrics
+// by queue are selected.
 //
-// The text format has no histogram that is a gauge, and promtool rejects buckets of any other type.
-// So these are histograms, which says how the series belong together, and the help says that they
-// do not count anything.
+// The text format has no histogram that is a gauge, and promtool rejects buckets of any other type. So these are
+// histograms, which says how the series belong together, and the help says that they do not count anything.
 var prometheusHistograms = []struct {
 	family, name, help string
 	of                 func(*queue.Histograms) *queue.Histogram
@@ -64,14 +63,13 @@ var prometheusHistograms = []struct {
 
 const atPresent = " of the messages in the queue at present. Not a counter: use it without rate()."
 
-// prometheus writes the text format 0.0.4, for the textfile collector of node_exporter: without
-// timestamps, which that rejects. The instance is always a label, so that series keep their names
-// when a second one is added.
+// prometheus writes the text format 0.0.4, for the textfile collector of node_exporter: without timestamps, which
+// that rejects. The instance is always a label, so that series keep their names when a second one is added.
 //
 // A failed instance has up 0 and nothing else: a file that is not replaced would still be read.
 //
-// The format's own encoder, expfmt, would add half of the program's size and start-up time for
-// these few lines. The tests read them back with it.
+// The format's own encoder, expfmt, would add half of the program's size and start-up time for these few lines.
+// The tests read them back with it.
 func prometheus(readings []queue.Reading, o Options) []byte {
 	o.LabelInstances = true
 	b := &prometheusWriter{}
@@ -142,8 +140,8 @@ func (b *prometheusWriter) sample(name string, value int64, labels []Tag) {
 	fmt.Fprintf(b, "} %d\n", value)
 }
 
-// histogram writes the series of a histogram: how many values do not exceed each bound, their sum,
-// and their number.
+// histogram writes the series of a histogram: how many values do not exceed each bound, their sum, and their
+// number.
 func (b *prometheusWriter) histogram(name string, h *queue.Histogram, labels func(more ...Tag) []Tag) {
 	count := int64(0)
 	for i, n := range h.Counts {
@@ -158,8 +156,8 @@ func (b *prometheusWriter) histogram(name string, h *queue.Histogram, labels fun
 	b.sample(name+"_count", count, labels())
 }
 
-// prometheusValue writes the value of a label: UTF-8, with the characters that would end it, or the
-// line, escaped. A NUL would end the document.
+// prometheusValue writes the value of a label: UTF-8, with the characters that would end it, or the line,
+// escaped. A NUL would end the document.
 func prometheusValue(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\x00", "\uFFFD").Replace(text)

@@ -11,19 +11,17 @@ import (
 	"example.org/postfix-queue-monitor/internal/suggest"
 )
 
-// Tag is a key and a value that tell series of the same name apart: a label in Prometheus, a tag
-// elsewhere.
+// Tag is a key and a value that tell series of the same name apart: a label in Prometheus, a tag elsewhere.
 type Tag struct{ Key, Value string }
 
-// instanceTag is the key of the instance. It is not "instance", which Prometheus uses for the
-// target that was scraped.
+// instanceTag is the key of the instance. It is not "instance", which Prometheus uses for the target that was
+// scraped.
 const instanceTag = "instance_name"
 
 // bucketTag is the key of the upper bound of a class of a histogram.
 const bucketTag = "le"
 
-// tagsOf returns the tags of a reading's series: the instance if it is labelled, more, and those of
-// every series.
+// tagsOf returns the tags of a reading's series: the instance if it is labelled, more, and those of every series.
 func (o Options) tagsOf(r queue.Reading, more ...Tag) []Tag {
 	var tags []Tag
 	if o.LabelInstances {
@@ -39,8 +37,8 @@ func partOf(m queue.Metric) []Tag {
 	return []Tag{{m.Dimension, m.Part}}
 }
 
-// TagStyle selects the tag syntax. A receiver that expects another one takes the tags for part of
-// the name or drops the line.
+// TagStyle selects the tag syntax. A receiver that expects another one takes the tags for part of the name or
+// drops the line.
 type TagStyle string
 
 // The tag styles.
@@ -119,18 +117,17 @@ func isWordRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_'
 }
 
-// isTagWord reports whether the character has no meaning in any tag style. None of them can escape
-// one.
+// isTagWord reports whether the character has no meaning in any tag style. None of them can escape one.
 func isTagWord(r rune) bool {
 	return isWordRune(r) || r == '-' || r == '.' || r == '/'
 }
 
-// isInfluxText reports whether line protocol can write the character in the value of a tag. It
-// cannot escape a newline, and readers disagree whether a backslash before a comma is an escape.
+// isInfluxText reports whether line protocol can write the character in the value of a tag. It cannot escape a
+// newline, and readers disagree whether a backslash before a comma is an escape.
 func isInfluxText(r rune) bool { return !unicode.IsControl(r) && r != '\\' }
 
-// CheckTags returns an error, which names the option, if the format cannot write tags in this
-// style, or not one of these tags.
+// CheckTags returns an error, which names the option, if the format cannot write tags in this style, or not one
+// of these tags.
 func (f Format) CheckTags(style TagStyle, tags []Tag) error {
 	rules, known := f.styles[style]
 	switch {
@@ -159,12 +156,12 @@ func (f Format) CheckTags(style TagStyle, tags []Tag) error {
 	return nil
 }
 
-// dotted returns what surrounds the names of a reading's metrics if the parts of names are separated
-// by dots: a prefix, and tags that are part of the name or follow the value. The instance is a tag
-// if there are tags; otherwise it is part of the prefix, if it is labelled.
+// dotted returns what surrounds the names of a reading's metrics if the parts of names are separated by dots: a
+// prefix, and tags that are part of the name or follow the value. The instance is a tag if there are tags;
+// otherwise it is part of the prefix, if it is labelled.
 //
-// The queue is never a tag: the total is a series, too, so a sum over the series of a name would
-// count each message twice; and dashboards would not survive a change of style.
+// The queue is never a tag: the total is a series, too, so a sum over the series of a name would count each
+// message twice; and dashboards would not survive a change of style.
 func (o Options) dotted(r queue.Reading) (prefix, inName, afterValue string) {
 	i := slices.Index(TagStyles(), string(o.TagStyle))
 	if i <= 0 { // TagsNone

@@ -7,11 +7,10 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// value writes bare numbers, one a line, in the order of the metrics: sizes in bytes, ages in
-// seconds. Zabbix takes them from a UserParameter, and scripts read them.
+// value writes bare numbers, one a line, in the order of the metrics: sizes in bytes, ages in seconds. Zabbix
+// takes them from a UserParameter, and scripts read them.
 //
-// Only its place says what a number is. So it writes all of them or none, and none of several
-// instances.
+// Only its place says what a number is. So it writes all of them or none, and none of several instances.
 func value(readings []queue.Reading, o Options) []byte {
 	if len(readings) != 1 || !readings[0].Complete() {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// MaxLength is the longest line that is kept, in bytes. A message with a million recipients and
-// their reasons stays below it.
+// MaxLength is the longest line that is kept, in bytes. A message with a million recipients and their reasons
+// stays below it.
 const MaxLength = 64 << 20
 
 // ErrTooLong reports a line longer than MaxLength.
@@ -35,9 +35,9 @@ func NewReader(r io.Reader) *Reader {
 // Reset makes the Reader read from r.
 func (l *Reader) Reset(r io.Reader) { l.r.Reset(r) }
 
-// Next returns the next line without its end. It is valid until the next call. The error is io.EOF
-// at the end; io.ErrUnexpectedEOF together with a last line that has no newline; ErrTooLong
-// together with the beginning of a line that was skipped; or that of the underlying reader.
+// Next returns the next line without its end. It is valid until the next call. The error is io.EOF at the end;
+// io.ErrUnexpectedEOF together with a last line that has no newline; ErrTooLong together with the beginning of a
+// line that was skipped; or that of the underlying reader.
 func (l *Reader) Next() ([]byte, error) {
 	chunk, err := l.r.ReadSlice('\n')
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 type Breakdown struct {
 	Recipients Ranking // recipients that wait, by domain
 	Senders    Ranking // messages, by the sender's domain
-	// Reasons says why messages wait that are deferred or on hold, the most frequent first. A
-	// message whose recipients wait for different reasons counts once for each.
+	// Reasons says why messages wait that are deferred or on hold, the most frequent first. A message whose
+	// recipients wait for different reasons counts once for each.
 	Reasons []ReasonCount
 }
 
@@ -21,8 +21,8 @@ type Breakdown struct {
 type ReasonCount struct {
 	Category Category
 	Messages int64
-	// Example is the most frequent reason of the category: Postfix's text without "delivery
-	// temporarily suspended", at most 240 bytes; empty if there is none.
+	// Example is the most frequent reason of the category: Postfix's text without "delivery temporarily
+	// suspended", at most 240 bytes; empty if there is none.
 	Example string
 }
 
@@ -125,8 +125,8 @@ func (b *breakdownBuilder) addExample(category Category, reason string) {
 	b.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
 }
 
-// suspended is what the queue manager puts before the reason of a message that it did not try
-// because another one to the same destination was deferred: qmgr_deliver.c, qmgr_error.c.
+// suspended is what the queue manager puts before the reason of a message that it did not try because another one
+// to the same destination was deferred: qmgr_deliver.c, qmgr_error.c.
 const suspended = "delivery temporarily suspended: "
 
 // firstBytes returns at most n bytes of a text, without cutting a character.

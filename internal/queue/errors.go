@@ -51,8 +51,8 @@ func UnknownMetric(name string) error {
 	return suggest.Unknown("metric", name, names, list)
 }
 
-// Guard returns what f returns, or a panic as an error. In a goroutine a panic would end the
-// program with the exit code of CRITICAL.
+// Guard returns what f returns, or a panic as an error. In a goroutine a panic would end the program with the
+// exit code of CRITICAL.
 func Guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -8,13 +8,12 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// Filter says which messages count. The zero Filter admits all of them. A message must meet every
-// condition, those on recipient and reason for one and the same recipient.
+// Filter says which messages count. The zero Filter admits all of them. A message must meet every condition,
+// those on recipient and reason for one and the same recipient.
 type Filter struct {
 	// Queues are the queues that count, in alphabetical order; nil: all of them.
 	Queues []Name
-	// Senders, Recipients and Reasons match the text in Message and Recipient: the empty sender is
-	// NullSender.
+	// Senders, Recipients and Reasons match the text in Message and Recipient: the empty sender is NullSender.
 	Senders, Recipients, Reasons Patterns
 	// OlderThan is the least age. Mail from the future has age 0.
 	OlderThan time.Duration
@@ -25,8 +24,8 @@ func (f Filter) IsZero() bool {
 	return f.Queues == nil && f.Senders == nil && f.Recipients == nil && f.Reasons == nil && f.OlderThan == 0
 }
 
-// Covers reports whether messages in the named queue count. The empty name is covered if every
-// queue is that it may stand for.
+// Covers reports whether messages in the named queue count. The empty name is covered if every queue is that it
+// may stand for.
 func (f Filter) Covers(name Name) bool {
 	if name == "" {
 		return f.Covers(Deferred) && f.Covers(Incoming) && f.Covers(Maildrop)

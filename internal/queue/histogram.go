@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Histogram is how values are distributed at one time. It describes the queue; it does not count
-// what has passed through it.
+// Histogram is how values are distributed at one time. It describes the queue; it does not count what has passed
+// through it.
 type Histogram struct {
 	Bounds []int64 // upper bounds of the classes, inclusive, ascending
 	Counts []int64 // values in each class alone, and last those above every bound
@@ -15,8 +15,8 @@ type Histogram struct {
 
 // Histograms are the distributions of the messages of a queue.
 type Histograms struct {
-	// Ages are in seconds, of the messages with a known arrival. They count up to Until: a class
-	// that has been counted does not grow older.
+	// Ages are in seconds, of the messages with a known arrival. They count up to Until: a class that has been
+	// counted does not grow older.
 	Ages  Histogram
 	Until time.Time
 	Sizes Histogram // in bytes
@@ -27,8 +27,8 @@ const (
 	kib, mib          = 1 << 10, 1 << 20
 )
 
-// ageBounds are in seconds, from what is normal to the longest that a message stays by default:
-// queue_run_delay is 5 minutes, maximal_queue_lifetime 5 days.
+// ageBounds are in seconds, from what is normal to the longest that a message stays by default: queue_run_delay
+// is 5 minutes, maximal_queue_lifetime 5 days.
 var ageBounds = []int64{minute, 5 * minute, 15 * minute, hour, 3 * hour, 6 * hour, 12 * hour, day, 2 * day, 5 * day}
 
 // sizeBounds are in bytes, from a bounce to more than message_size_limit usually allows.

@@ -1,18 +1,16 @@
-// Package queue is the domain of the two programs: messages of a Postfix mail queue, the summary of
-// a queue, and the one table of metrics from which thresholds, performance data and every wire
-// format are derived.
+// Package queue is the domain of the two programs: messages of a Postfix mail queue, the summary of a queue, and
+// the one table of metrics from which thresholds, performance data and every wire format are derived.
 //
 // It is pure: nothing here runs a program, opens a file or prints.
 package queue
 
 import "time"
 
-// Name is the name of a Postfix queue as postqueue(1) prints it. The empty name stands for "one of
-// incoming, deferred and maildrop": a text listing cannot tell these apart.
+// Name is the name of a Postfix queue as postqueue(1) prints it. The empty name stands for "one of incoming,
+// deferred and maildrop": a text listing cannot tell these apart.
 type Name string
 
-// The queues that hold mail. The corrupt queue is not one of them: its files are damaged and never
-// listed.
+// The queues that hold mail. The corrupt queue is not one of them: its files are damaged and never listed.
 const (
 	Active   Name = "active"
 	Deferred Name = "deferred"
@@ -26,8 +24,8 @@ func Names() []Name {
 	return []Name{Active, Deferred, Hold, Incoming, Maildrop}
 }
 
-// NullSender is how listings write the empty envelope sender of bounces: the default of
-// empty_address_recipient in postconf(5).
+// NullSender is how listings write the empty envelope sender of bounces: the default of empty_address_recipient
+// in postconf(5).
 const NullSender = "MAILER-DAEMON"
 
 // Message is one message as a listing shows it.
@@ -47,8 +45,8 @@ type Recipient struct {
 	Reason  string // why it is still waiting; empty if there is no reason
 }
 
-// ArrivalTime returns a time in seconds since 1970. A time outside the years 1970 to 9999 becomes
-// the nearest one inside.
+// ArrivalTime returns a time in seconds since 1970. A time outside the years 1970 to 9999 becomes the nearest one
+// inside.
 func ArrivalTime(seconds int64) time.Time {
 	const endOf9999 = 253402300799
 	return time.Unix(max(0, min(seconds, endOf9999)), 0)

@@ -23,8 +23,8 @@ const (
 	ByReason = "reason" // of messages in the deferred queue
 )
 
-// Metric is a row of the one table of metrics. Rows with the same Family and Dimension belong
-// together: they are the dimensions of one Netdata chart, the series of one metric elsewhere.
+// Metric is a row of the one table of metrics. Rows with the same Family and Dimension belong together: they are
+// the dimensions of one Netdata chart, the series of one metric elsewhere.
 type Metric struct {
 	Name      string // as in thresholds and performance data: [a-z_]+
 	Family    string // what is measured: one of the Family constants
@@ -32,8 +32,8 @@ type Metric struct {
 	Part      string // the part that this row is: the name of a queue, a category
 	Unit      units.Unit
 	Help      string
-	// OnDemand rows are shown only to those who ask for them: either some sources do not know them,
-	// and what is shown must not depend on the source, or they cost more to read.
+	// OnDemand rows are shown only to those who ask for them: either some sources do not know them, and what is
+	// shown must not depend on the source, or they cost more to read.
 	OnDemand bool
 	// Value returns the metric's value and whether the summary knows it.
 	Value func(*Summary) (value int64, known bool)
@@ -76,8 +76,8 @@ func total(name, family string, unit units.Unit, help string, value func(*Tally)
 // Metrics returns the table of metrics.
 func Metrics() []Metric { return slices.Clone(metrics) }
 
-// Select returns the metrics that apply under f. It drops those of queues that f leaves out, and
-// keeps OnDemand metrics only if askedFor reports true.
+// Select returns the metrics that apply under f. It drops those of queues that f leaves out, and keeps OnDemand
+// metrics only if askedFor reports true.
 func Select(f Filter, askedFor func(Metric) bool) []Metric {
 	return slices.DeleteFunc(Metrics(), func(m Metric) bool {
 		switch {

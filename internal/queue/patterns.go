@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Patterns are regular expressions in the syntax of package regexp, which takes linear time for any
-// text. They match anywhere in it and ignore case.
+// Patterns are regular expressions in the syntax of package regexp, which takes linear time for any text. They
+// match anywhere in it and ignore case.
 type Patterns []Pattern
 
 // Pattern is a regular expression that must match or, if it is negated, must not.
@@ -48,8 +48,8 @@ func invalidExpression(expression string, err error) error {
 	return err
 }
 
-// Match reports whether the text matches one of the patterns, if there are any that are not
-// negated, and none of the negated ones.
+// Match reports whether the text matches one of the patterns, if there are any that are not negated, and none of
+// the negated ones.
 func (p Patterns) Match(text string) bool {
 	wanted, found := false, false
 	for _, pattern := range p {

@@ -11,8 +11,8 @@ import (
 // AgeColumns is how many columns of ages a RankingRow has.
 const AgeColumns = 10
 
-// AgeLimits returns the upper ends of the age columns but the last, which has none: 5 minutes and
-// its doubles, as in qshape(1).
+// AgeLimits returns the upper ends of the age columns but the last, which has none: 5 minutes and its doubles, as
+// in qshape(1).
 func AgeLimits() []time.Duration {
 	limits := make([]time.Duration, AgeColumns-1)
 	for i := range limits {
@@ -33,9 +33,9 @@ func ageColumn(age time.Duration) int {
 type Ranking struct {
 	Rows  []RankingRow // the most frequent first
 	Total RankingRow   // the whole stream, keys without a row included
-	// MaxUndercount is by how much the count of a row may be too low. It is 0 if there were few
-	// enough different keys. Otherwise no key that was seen more than twice as often is missing
-	// from the rows, unless there are more such keys than rows.
+	// MaxUndercount is by how much the count of a row may be too low. It is 0 if there were few enough different
+	// keys. Otherwise no key that was seen more than twice as often is missing from the rows, unless there are
+	// more such keys than rows.
 	MaxUndercount int64
 }
 
@@ -46,9 +46,9 @@ type RankingRow struct {
 	ByAge [AgeColumns]int64
 }
 
-// ranker finds the most frequent keys with the algorithm of Misra and Gries ("Finding repeated
-// elements", 1982): if there are too many keys, the median of their weights is taken from each, and
-// those left without any are forgotten.
+// ranker finds the most frequent keys with the algorithm of Misra and Gries ("Finding repeated elements", 1982):
+// if there are too many keys, the median of their weights is taken from each, and those left without any are
+// forgotten.
 type ranker struct {
 	limit int
 	rows  map[string]*rankedRow

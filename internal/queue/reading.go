@@ -20,8 +20,8 @@ func (i Instance) StartCommand() string {
 	return "postfix -c " + i.ConfigDir + " start"
 }
 
-// Label returns the instance's name as a part of a label of performance data: each character
-// outside [a-z0-9_] becomes _.
+// Label returns the instance's name as a part of a label of performance data: each character outside [a-z0-9_]
+// becomes _.
 func (i Instance) Label() string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
@@ -31,15 +31,15 @@ func (i Instance) Label() string {
 	}, strings.ToLower(i.Name))
 }
 
-// Reading is the outcome of reading one instance: a complete Summary; an error; or both, if the
-// summary is only a lower bound.
+// Reading is the outcome of reading one instance: a complete Summary; an error; or both, if the summary is only a
+// lower bound.
 type Reading struct {
 	Instance Instance
 	Summary  *Summary
 	Took     time.Duration
 	Err      error
-	// PassedOver says which sources were tried before the one that Summary and Err come from, and
-	// why they were not used.
+	// PassedOver says which sources were tried before the one that Summary and Err come from, and why they were
+	// not used.
 	PassedOver []Attempt
 }
 
@@ -49,8 +49,8 @@ type Attempt struct {
 	Err    error
 }
 
-// Complete reports whether the reading has every number of a running mail system: only such numbers
-// are passed on.
+// Complete reports whether the reading has every number of a running mail system: only such numbers are passed
+// on.
 func (r Reading) Complete() bool {
 	return r.Err == nil && r.Summary != nil && r.Summary.Down == ""
 }

@@ -33,24 +33,24 @@ const (
 type reasonRule struct {
 	category Category
 	title    string // for people
-	// own are Postfix's own words, as the SMTP client, the local delivery agents and the queue
-	// manager write them into a reason (smtp_connect.c, smtp_addr.c, smtp_proto.c, smtp_trouble.c,
-	// qmgr_deliver.c, mail_copy.c, mbox_open.c), and those of strerror(3). Each contains a space: a
-	// single word could be part of a host name, which strangers choose.
+	// own are Postfix's own words, as the SMTP client, the local delivery agents and the queue manager write them
+	// into a reason (smtp_connect.c, smtp_addr.c, smtp_proto.c, smtp_trouble.c, qmgr_deliver.c, mail_copy.c,
+	// mbox_open.c), and those of strerror(3). Each contains a space: a single word could be part of a host name,
+	// which strangers choose.
 	own []string
 	// reply are words of another server's reply.
 	reply []string
-	// status are enhanced status codes without their class, or a reply code and such a status: RFC
-	// 3463, and IANA's registry. One that ends in a dot stands for all details of its subject.
+	// status are enhanced status codes without their class, or a reply code and such a status: RFC 3463, and
+	// IANA's registry. One that ends in a dot stands for all details of its subject.
 	status []string
-	// codes are reply codes of SMTP, or their first digits, for replies that say nothing else: RFC
-	// 5321, section 4.2.
+	// codes are reply codes of SMTP, or their first digits, for replies that say nothing else: RFC 5321, section
+	// 4.2.
 	codes []string
 }
 
-// reasonRules is the table of categories. A reason with a server's reply is judged by the reply's
-// words, then by its enhanced status, then by its code; any other reason by Postfix's words. The
-// first rule that fits counts, so special rules come before general ones.
+// reasonRules is the table of categories. A reason with a server's reply is judged by the reply's words, then by
+// its enhanced status, then by its code; any other reason by Postfix's words. The first rule that fits counts, so
+// special rules come before general ones.
 var reasonRules = []reasonRule{
 	{
 		category: TLS, title: "TLS",
@@ -139,15 +139,14 @@ func (c Category) Title() string {
 	return string(c)
 }
 
-// classifier finds the category of deferral reasons. It remembers the last one: most reasons are
-// that of the message before.
+// classifier finds the category of deferral reasons. It remembers the last one: most reasons are that of the
+// message before.
 type classifier struct {
 	last     string
 	category Category
 }
 
-// maxClassified is how many bytes of a reason count: more than a line of a reply has, RFC 5321,
-// 4.5.3.1.5.
+// maxClassified is how many bytes of a reason count: more than a line of a reply has, RFC 5321, 4.5.3.1.5.
 const maxClassified = 1024
 
 func (c *classifier) classify(reason string) Category {
@@ -186,8 +185,8 @@ func cutReply(reason string) (own, reply string) {
 	return reason, ""
 }
 
-// parseReply divides a reply, "450 4.7.1 Try again later", into its code, its enhanced status
-// without the class ("7.1"), and its words. Missing parts are empty.
+// parseReply divides a reply, "450 4.7.1 Try again later", into its code, its enhanced status without the class
+// ("7.1"), and its words. Missing parts are empty.
 func parseReply(reply string) (code, status, words string) {
 	if len(reply) < 3 || strings.Trim(reply[:3], "0123456789") != "" {
 		return "", "", reply

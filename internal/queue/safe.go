@@ -2,13 +2,13 @@ package queue
 
 import "strings"
 
-// Text is text that may be shown to people: printable ASCII, made by Safe or Typed, or of the
-// program's own words.
+// Text is text that may be shown to people: printable ASCII, made by Safe or Typed, or of the program's own
+// words.
 type Text string
 
-// unsafeText are the printable characters that mean something to a system that monitoring output
-// passes through: performance data begins at |, Icinga 2 expands $...$, web interfaces switch to
-// HTML at <, shells and NRPE know the others.
+// unsafeText are the printable characters that mean something to a system that monitoring output passes through:
+// performance data begins at |, Icinga 2 expands $...$, web interfaces switch to HTML at <, shells and NRPE know
+// the others.
 const unsafeText = "|$<>&`'\"\\"
 
 // Safe returns text that came from outside: each character that is not printable ASCII, or that a

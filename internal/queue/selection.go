@@ -13,8 +13,8 @@ type Selection struct {
 	Filter   Filter         // of the reading that they are of
 	Patterns MetricPatterns // nil: all that are not on demand
 	Reasons  bool           // those of deferral reasons, too
-	// InOrder selects metrics in the order of the patterns instead of the table's, for formats that
-	// tell numbers apart by their place. All of them must be known then.
+	// InOrder selects metrics in the order of the patterns instead of the table's, for formats that tell numbers
+	// apart by their place. All of them must be known then.
 	InOrder bool
 }
 
@@ -81,9 +81,8 @@ func (s Selection) explain(p MetricPattern) error {
 	}
 }
 
-// Missing returns an error if the summary does not know a metric that must be known: one that is
-// selected by its exact name or, in order, at all. usable reports whether the summary knows any
-// metric that is selected.
+// Missing returns an error if the summary does not know a metric that must be known: one that is selected by its
+// exact name or, in order, at all. usable reports whether the summary knows any metric that is selected.
 func (s Selection) Missing(summary *Summary) (usable bool, err error) {
 	var names []string
 	for _, m := range s.Metrics() {

@@ -7,10 +7,10 @@ type Source interface {
 	// Name says how the queue is read, in one word: "postqueue", "input".
 	Name() string
 
-	// Read calls visit for every message, never two at a time. The *Message is valid during the
-	// call only, and visit may alter its recipients. Read returns when the queue or ctx ends, and
-	// leaves no goroutine and no child process behind. The Facts hold whether or not there is an
-	// error; without one, every message was visited.
+	// Read calls visit for every message, never two at a time. The *Message is valid during the call only, and
+	// visit may alter its recipients. Read returns when the queue or ctx ends, and leaves no goroutine and no
+	// child process behind. The Facts hold whether or not there is an error; without one, every message was
+	// visited.
 	Read(ctx context.Context, depth Depth, visit func(*Message)) (Facts, error)
 }
 
@@ -25,20 +25,18 @@ const (
 
 // Facts are what a source knows about a queue beyond its messages.
 type Facts struct {
-	// Down says why the mail system is known to be down; empty if it is not known to be. Messages
-	// may have been read nevertheless.
+	// Down says why the mail system is known to be down; empty if it is not known to be. Messages may have been
+	// read nevertheless.
 	Down string
-	// Unreadable counts entries that could not be parsed. Each was visited as a message with what
-	// could be read of it, so that sums of sizes and recipients are lower bounds unless it is 0.
+	// Unreadable counts entries that could not be parsed. Each was visited as a message with what could be read
+	// of it, so that sums of sizes and recipients are lower bounds unless it is 0.
 	Unreadable int64
 	// Corrupt counts the files in the corrupt queue; nil if the source does not know.
 	Corrupt *int64
-	// Indistinct lists the queues that the source cannot tell apart: it knows nothing about any of
-	// them alone.
+	// Indistinct lists the queues that the source cannot tell apart: it knows nothing about any of them alone.
 	Indistinct []Name
 	// NoArrivalTimes is set if the source does not know when messages arrived.
 	NoArrivalTimes bool
-	// Detail says how the queue was read, for people: the command that was run, the file that was
-	// read.
+	// Detail says how the queue was read, for people: the command that was run, the file that was read.
 	Detail string
 }

@@ -18,12 +18,12 @@ type Summary struct {
 	Visited int64 // messages that were read, whether Filter admits them or not
 	Filter  Filter
 	Total   Tally
-	// Queues has an entry for each queue that Filter covers and that the source can tell apart from
-	// the others, empty queues included.
+	// Queues has an entry for each queue that Filter covers and that the source can tell apart from the others,
+	// empty queues included.
 	Queues map[Name]*Tally
-	// Reasons counts the deferred messages by category of their deferral reasons, with every
-	// category, OnHold and Unrecorded; nil if Query did not ask. A message whose recipients wait
-	// for different reasons counts once for each.
+	// Reasons counts the deferred messages by category of their deferral reasons, with every category, OnHold and
+	// Unrecorded; nil if Query did not ask. A message whose recipients wait for different reasons counts once for
+	// each.
 	Reasons map[Category]int64
 	// Breakdown says what the messages are; nil if Query did not ask.
 	Breakdown *Breakdown
@@ -55,8 +55,8 @@ func (q Query) depth() Depth {
 	return Envelopes
 }
 
-// Summarize reads source to its end and sums up the messages that the query's filter admits. The
-// Summary is never nil; with an error it holds what was read until then and is Partial.
+// Summarize reads source to its end and sums up the messages that the query's filter admits. The Summary is never
+// nil; with an error it holds what was read until then and is Partial.
 func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	now := time.Now()
 	s := &Summary{Taken: now, AsOf: now, Source: source.Name(), Filter: q.Filter, Queues: map[Name]*Tally{}}
@@ -127,8 +127,8 @@ func (t *Tally) add(m *Message, recipients int64) {
 // Age returns the age of the oldest message: 0 if there is none or if it arrived in the future.
 func (t *Tally) Age(now time.Time) time.Duration { return age(t.Oldest, now) }
 
-// addSaturating adds two numbers that are not negative. A listing that is made to overflow a sum
-// must not turn it negative.
+// addSaturating adds two numbers that are not negative. A listing that is made to overflow a sum must not turn it
+// negative.
 func addSaturating(a, b int64) int64 {
 	if sum := a + b; sum >= a {
 		return sum
@@ -136,19 +136,19 @@ func addSaturating(a, b int64) int64 {
 	return math.MaxInt64
 }
 
-// distinctRecipients finds the distinct recipients of a message. postqueue lists an address twice
-// in a message of more recipients than duplicate_filter_limit: with its reason, and then without.
+// distinctRecipients finds the distinct recipients of a message. postqueue lists an address twice in a message of
+// more recipients than duplicate_filter_limit: with its reason, and then without.
 type distinctRecipients struct {
 	list []Recipient
 	seen map[string]int // index in list
 }
 
-// forgetAbove is the number of addresses from which their memory is given back rather than used for
-// the next message.
+// forgetAbove is the number of addresses from which their memory is given back rather than used for the next
+// message.
 const forgetAbove = 10_000
 
-// of returns the recipients of a message, each address once, with the first reason that it has.
-// They are valid until the next call.
+// of returns the recipients of a message, each address once, with the first reason that it has. They are valid
+// until the next call.
 func (d *distinctRecipients) of(m *Message) []Recipient {
 	if n := len(m.Recipients); n < 2 || n == 2 && m.Recipients[0].Address != m.Recipients[1].Address {
 		return m.Recipients

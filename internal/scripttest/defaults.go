@@ -14,8 +14,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// DefaultsAreDocumented fails unless the defaults in the usage text are these: those
-// of the options that both programs have, and others by the names of their options.
+// DefaultsAreDocumented fails unless the defaults in the usage text are these: those of the options that both
+// programs have, and others by the names of their options.
 func DefaultsAreDocumented(t *testing.T, common cli.Common, usage string, others map[string]string) {
 	t.Helper()
 	want := map[string]string{
@@ -29,8 +29,8 @@ func DefaultsAreDocumented(t *testing.T, common cli.Common, usage string, others
 	}
 }
 
-// An option begins a line of the usage text. Its default follows the word "default",
-// or stands before it: (default 8), (default 5m; 0: any age), none (default).
+// An option begins a line of the usage text. Its default follows the word "default", or stands before it:
+// (default 8), (default 5m; 0: any age), none (default).
 var (
 	optionStart  = regexp.MustCompile(`^ +(?:-\w, )?--([a-z-]+)`)
 	defaultAfter = regexp.MustCompile(`\(default ([^;)]+)`)

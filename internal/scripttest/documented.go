@@ -14,8 +14,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/source"
 )
 
-// OptionsAreDocumented fails unless each option of the program, except the hidden ones, is in its
-// usage text and its man page, and neither has one that the program does not know.
+// OptionsAreDocumented fails unless each option of the program, except the hidden ones, is in its usage text and
+// its man page, and neither has one that the program does not know.
 func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage string) {
 	page, err := os.ReadFile(manPage)
 	if err != nil {
@@ -46,8 +46,7 @@ func OptionsAreDocumented(t *testing.T, options []cli.Option, usage, manPage str
 	}
 }
 
-// OptionsAreCompleted fails unless bash completes exactly the program's options, and the metrics
-// and sources.
+// OptionsAreCompleted fails unless bash completes exactly the program's options, and the metrics and sources.
 func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	var want []string
 	for _, o := range options {

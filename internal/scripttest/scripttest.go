@@ -1,5 +1,5 @@
-// Package scripttest tests the programs from outside: it runs their end-to-end scripts and compares
-// their options with what is written about them.
+// Package scripttest tests the programs from outside: it runs their end-to-end scripts and compares their options
+// with what is written about them.
 package scripttest
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Run runs every script in dir, each as a test of its own. Scripts find the captured listings in
-// $LISTINGS and have one more command:
+// Run runs every script in dir, each as a test of its own. Scripts find the captured listings in $LISTINGS and
+// have one more command:
 //
 //	exits N PROGRAM [ARG...]
 //

@@ -84,8 +84,7 @@ func toInstance(r queue.Reading) instance {
 	return i
 }
 
-// reading returns the reading that the instance was written from. The error says what is wrong with
-// the document.
+// reading returns the reading that the instance was written from. The error says what is wrong with the document.
 func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 	r := queue.Reading{Instance: queue.Instance{Name: i.Name, ConfigDir: i.ConfigDir}}
 	if i.Name == "" {
@@ -198,8 +197,7 @@ func (doc *tally) toQueue() (queue.Tally, error) {
 	return t, nil
 }
 
-// histograms returns the histograms of the tally, nil if it has none, as in snapshots of early
-// versions.
+// histograms returns the histograms of the tally, nil if it has none, as in snapshots of early versions.
 func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
 	switch {
 	case doc.Ages != nil && doc.Sizes != nil:

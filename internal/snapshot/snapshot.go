@@ -1,5 +1,5 @@
-// Package snapshot writes readings as a JSON document and reads it back: postfix_queue_emit writes
-// it, and --input of both programs reads it. docs/snapshot.md describes it for others.
+// Package snapshot writes readings as a JSON document and reads it back: postfix_queue_emit writes it, and
+// --input of both programs reads it. docs/snapshot.md describes it for others.
 package snapshot
 
 import (
@@ -19,20 +19,19 @@ const (
 	Version = 1
 )
 
-// maxSize is the size limit of a document, in bytes: one of a thousand instances is smaller. It may
-// come from another host.
+// maxSize is the size limit of a document, in bytes: one of a thousand instances is smaller. It may come from
+// another host.
 const maxSize = 16 << 20
 
-// ErrDamaged says that a document is not a snapshot, not a whole one, or has numbers that cannot
-// be.
+// ErrDamaged says that a document is not a snapshot, not a whole one, or has numbers that cannot be.
 var ErrDamaged = errors.New("the snapshot is damaged, cut off or of another version; write it anew with postfix_queue_emit -f json")
 
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", ErrDamaged, fmt.Errorf(format, args...))
 }
 
-// Write writes readings as a snapshot. A reading that failed or was cut short has its error in it
-// and no numbers. The snapshot is as old as its oldest numbers.
+// Write writes readings as a snapshot. A reading that failed or was cut short has its error in it and no numbers.
+// The snapshot is as old as its oldest numbers.
 func Write(w io.Writer, readings []queue.Reading, now time.Time) error {
 	doc := document{Format: Format, Version: Version, Taken: now.Unix()}
 	for _, r := range readings {
@@ -46,8 +45,8 @@ func Write(w io.Writer, readings []queue.Reading, now time.Time) error {
 	return encoder.Encode(doc)
 }
 
-// Read reads what Write has written. Ages in the readings count up to now; taken is when the
-// snapshot was taken. The error wraps ErrDamaged unless reading failed.
+// Read reads what Write has written. Ages in the readings count up to now; taken is when the snapshot was taken.
+// The error wraps ErrDamaged unless reading failed.
 func Read(r io.Reader, now time.Time) (readings []queue.Reading, taken time.Time, err error) {
 	var doc document
 	decoder := json.NewDecoder(io.LimitReader(r, maxSize))

@@ -31,14 +31,12 @@ func (s *liveSpool) Read(ctx context.Context, depth queue.Depth, visit func(*que
 	return facts, err
 }
 
-// connectTimeout is for a connection on the same host: it succeeds at once, or the other side's
-// backlog is full.
+// connectTimeout is for a connection on the same host: it succeeds at once, or the other side's backlog is full.
 const connectTimeout = time.Second
 
-// qmgrDown says why the mail system of a queue directory is known to be down: nothing listens for
-// the queue manager. It is empty if something does, and if that cannot be found out. The master
-// listens before the queue manager's first life and between its lives, and a connection leaves no
-// trace in its log.
+// qmgrDown says why the mail system of a queue directory is known to be down: nothing listens for the queue
+// manager. It is empty if something does, and if that cannot be found out. The master listens before the queue
+// manager's first life and between its lives, and a connection leaves no trace in its log.
 func qmgrDown(ctx context.Context, queueDir string) string {
 	path := filepath.Join(queueDir, "public", "qmgr")
 	var err error

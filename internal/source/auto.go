@@ -19,8 +19,8 @@ const (
 // Names returns the names that --source takes.
 func Names() []string { return []string{AutoName, PostqueueName, ShowqName, SpoolName} }
 
-// candidates returns the sources to try for the instance, the cheapest first, and those that this
-// user certainly cannot use.
+// candidates returns the sources to try for the instance, the cheapest first, and those that this user certainly
+// cannot use.
 func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) (
 	sources []queue.Source, passedOver []queue.Attempt, err error,
 ) {

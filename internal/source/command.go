@@ -25,8 +25,8 @@ func (c command) String() string {
 	return strings.Join(append([]string{c.path}, c.args...), " ")
 }
 
-// environment is what the programs of Postfix get: a fixed language and time zone, and nothing that
-// points them elsewhere.
+// environment is what the programs of Postfix get: a fixed language and time zone, and nothing that points them
+// elsewhere.
 func environment() []string {
 	return []string{"LC_ALL=C", "TZ=UTC0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 }
@@ -34,10 +34,9 @@ func environment() []string {
 // reapDelay is how long to wait for the end of a command that was killed.
 const reapDelay = 100 * time.Millisecond
 
-// run starts the command, hands its standard output to read, and returns when it has ended. When
-// ctx ends, or read fails, it kills the command with its whole process group; no program that holds
-// the output open can delay the return. The error is the context's cause, that of read, or an
-// *exec.ExitError, in this order.
+// run starts the command, hands its standard output to read, and returns when it has ended. When ctx ends, or
+// read fails, it kills the command with its whole process group; no program that holds the output open can delay
+// the return. The error is the context's cause, that of read, or an *exec.ExitError, in this order.
 func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -72,8 +71,8 @@ func (c command) run(ctx context.Context, read func(io.Reader) error) (stderr st
 	if err != nil {
 		cancel(err)
 	}
-	// Whatever it has left behind in its group ends with it. Until it has been waited for, no other
-	// group can have the same number.
+	// Whatever it has left behind in its group ends with it. Until it has been waited for, no other group can
+	// have the same number.
 	waitExited(cmd.Process.Pid)
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	if waitErr := cmd.Wait(); err == nil && !errors.Is(waitErr, exec.ErrWaitDelay) {
@@ -95,8 +94,8 @@ func waitExited(pid int) {
 	}
 }
 
-// pipeReader reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and waking this
-// process for each costs the writer more than the reading does.
+// pipeReader reads a pipe in large pieces. A listing comes in pieces of 4 KiB, and waking this process for each
+// costs the writer more than the reading does.
 type pipeReader struct {
 	r       io.Reader
 	n       int64 // bytes read
@@ -160,8 +159,8 @@ func lastLine(text string) string {
 // sbinDirs are the usual directories of Postfix's administration programs.
 var sbinDirs = []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
 
-// locate returns the absolute path of a program of Postfix: from one of dirs, or from the
-// command_directory that postconf prints.
+// locate returns the absolute path of a program of Postfix: from one of dirs, or from the command_directory that
+// postconf prints.
 func locate(ctx context.Context, dirs []string, program string) (string, error) {
 	for _, dir := range dirs {
 		if path := filepath.Join(dir, program); isExecutable(path) {
@@ -204,8 +203,7 @@ func isExecutable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// headAndTail keeps the beginning and the end of what is written to it: one of them says what went
-// wrong.
+// headAndTail keeps the beginning and the end of what is written to it: one of them says what went wrong.
 type headAndTail struct {
 	head, tail []byte
 }

@@ -19,8 +19,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// input is a file, or standard input, with the output of postqueue -j or postqueue -p, or with a
-// snapshot. Its beginning shows which it is.
+// input is a file, or standard input, with the output of postqueue -j or postqueue -p, or with a snapshot. Its
+// beginning shows which it is.
 type input struct {
 	path       string   // "-" is stdin
 	stdin      *os.File // read if path is "-"
@@ -28,8 +28,7 @@ type input struct {
 	allowEmpty bool // no bytes at all are an empty queue
 }
 
-// readings reads the input. It refuses one that is older than maxAge, or from the future, unless
-// maxAge is 0.
+// readings reads the input. It refuses one that is older than maxAge, or from the future, unless maxAge is 0.
 func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, error) {
 	f, detail, err := in.open()
 	if err != nil {
@@ -71,8 +70,8 @@ func (in *input) open() (f *os.File, detail string, err error) {
 	if in.path == "-" {
 		return in.stdin, "standard input", nil
 	}
-	// O_NONBLOCK: opening a FIFO would wait for its writer, but waiting must end with the context,
-	// as reading does.
+	// O_NONBLOCK: opening a FIFO would wait for its writer, but waiting must end with the context, as reading
+	// does.
 	f, err = os.OpenFile(in.path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot read the input: %w", err)
@@ -137,8 +136,7 @@ func (in *input) checkAge(detail string, age time.Duration) error {
 
 // What can be wrong with a listing, wherever it comes from.
 var (
-	// errCutOff is a listing that ends inside a line, or a text listing that ends before its
-	// summary.
+	// errCutOff is a listing that ends inside a line, or a text listing that ends before its summary.
 	errCutOff = errors.New("the listing is cut off before its end; make it again, and check that the command that makes it succeeds")
 	// errNoListing is a listing without a line that can be parsed.
 	errNoListing = errors.New("no line of the listing can be parsed; it must be the output of postqueue -j or postqueue -p")

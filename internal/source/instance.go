@@ -47,9 +47,8 @@ func (req Request) instances(ctx context.Context) ([]queue.Instance, error) {
 	return list, nil
 }
 
-// enabledInstances returns the instances that postmulti lists as enabled. If it fails, as it does
-// when the main.cf of one of them is missing, they are those that the default instance's main.cf
-// names.
+// enabledInstances returns the instances that postmulti lists as enabled. If it fails, as it does when the
+// main.cf of one of them is missing, they are those that the default instance's main.cf names.
 func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, error) {
 	c, err := req.postfix("").command(ctx, "postmulti", "-l")
 	var lines []string
@@ -82,8 +81,7 @@ func (req Request) enabledInstances(ctx context.Context) ([]queue.Instance, erro
 	return list, nil
 }
 
-// nameOf returns the name of the i-th instance: the first is the default one, which may have no
-// name.
+// nameOf returns the name of the i-th instance: the first is the default one, which may have no name.
 func nameOf(i int, own string) string {
 	if i == 0 && own == "" {
 		return LocalName
@@ -91,8 +89,8 @@ func nameOf(i int, own string) string {
 	return own
 }
 
-// parsePostmulti reads the output of postmulti -l: name, group, whether the instance is enabled,
-// and its directory. A missing name or group is a dash.
+// parsePostmulti reads the output of postmulti -l: name, group, whether the instance is enabled, and its
+// directory. A missing name or group is a dash.
 func parsePostmulti(lines []string) ([]queue.Instance, error) {
 	var list []queue.Instance
 	for i, line := range lines {

@@ -12,8 +12,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// jsonMessage is a line of postqueue -j. postqueue(1) describes the format, "JSON OBJECT FORMAT":
-// unknown members must be ignored.
+// jsonMessage is a line of postqueue -j. postqueue(1) describes the format, "JSON OBJECT FORMAT": unknown members
+// must be ignored.
 type jsonMessage struct {
 	QueueName    string          `json:"queue_name"`
 	QueueID      string          `json:"queue_id"`
@@ -30,8 +30,8 @@ type jsonRecipient struct {
 	BounceReason string `json:"bounce_reason"` // from Postfix 3.11 on
 }
 
-// waits reports whether the message still waits for this recipient. One that has bounced and has no
-// reason for a delay is done.
+// waits reports whether the message still waits for this recipient. One that has bounced and has no reason for a
+// delay is done.
 func (r *jsonRecipient) waits() bool {
 	return r.BounceReason == "" || r.DelayReason != ""
 }
@@ -70,9 +70,9 @@ func (m *jsonMessage) fill(to *queue.Message) {
 	}
 }
 
-// parseJSON reads the output of postqueue -j. It counts a whole line that it cannot parse in
-// unreadable, and visits a message with what the leading members say; only if no line can be
-// parsed, the error is errNoListing. It is errCutOff if the last line has no end.
+// parseJSON reads the output of postqueue -j. It counts a whole line that it cannot parse in unreadable, and
+// visits a message with what the leading members say; only if no line can be parsed, the error is errNoListing.
+// It is errCutOff if the last line has no end.
 func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
 	listing := lines.NewReader(r)
 	var (
@@ -109,8 +109,8 @@ func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err e
 	}
 }
 
-// salvage reads what an unreadable line says before its addresses. postqueue writes the numbers
-// first, and strangers choose only the addresses.
+// salvage reads what an unreadable line says before its addresses. postqueue writes the numbers first, and
+// strangers choose only the addresses.
 func (m *jsonMessage) salvage(line []byte) {
 	for _, addresses := range []string{`"sender"`, `"recipients"`} {
 		if head, _, found := bytes.Cut(line, []byte(addresses)); found {

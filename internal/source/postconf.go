@@ -34,8 +34,8 @@ func (p postfix) command(ctx context.Context, program string, args ...string) (c
 	return command{path, args}, nil
 }
 
-// settings returns the values of parameters of main.cf, one for each parameter, empty if it is
-// unknown because of an error.
+// settings returns the values of parameters of main.cf, one for each parameter, empty if it is unknown because of
+// an error.
 func (p postfix) settings(ctx context.Context, parameters ...string) ([]string, error) {
 	c, err := p.command(ctx, "postconf", append([]string{"-xh"}, parameters...)...)
 	var values []string
@@ -66,9 +66,8 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 	return &values[0]
 }
 
-// queueDir returns queue_directory. It does not ask postconf if main.cf has a plain value, or none
-// and the directory is in its usual place: running postconf takes longer than reading a queue of a
-// thousand messages.
+// queueDir returns queue_directory. It does not ask postconf if main.cf has a plain value, or none and the
+// directory is in its usual place: running postconf takes longer than reading a queue of a thousand messages.
 func (p postfix) queueDir(ctx context.Context) (string, error) {
 	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
 	if errors.Is(err, os.ErrNotExist) {
@@ -116,8 +115,8 @@ func (p postfix) plainSetting(parameter, byDefault string) (string, error) {
 // errNotPlain says that only Postfix itself can evaluate a setting.
 var errNotPlain = errors.New("the setting refers to others")
 
-// plainSetting returns the value of a parameter in a main.cf: the last one, as in postconf(5), or
-// the default if there is none. The error is errNotPlain, or that of reading.
+// plainSetting returns the value of a parameter in a main.cf: the last one, as in postconf(5), or the default if
+// there is none. The error is errNotPlain, or that of reading.
 func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error) {
 	value, current := byDefault, false
 	lines := bufio.NewScanner(mainCF)

@@ -15,8 +15,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// Postqueue reads the queue with postqueue(1): as JSON, or as text if Postfix is older than 3.1. It
-// needs no privileges: postqueue has them.
+// Postqueue reads the queue with postqueue(1): as JSON, or as text if Postfix is older than 3.1. It needs no
+// privileges: postqueue has them.
 type Postqueue struct{ postfix }
 
 // Name returns "postqueue".
@@ -70,8 +70,8 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 // deniedUser is what postqueue says to a user who may not list the queue.
 var deniedUser = regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
 
-// explain says what a failure of postqueue means. The exit status is always 69: only the text tells
-// failures apart (postqueue.c, showq_compat.c, mail_conf.c, mail_queue.c of Postfix).
+// explain says what a failure of postqueue means. The exit status is always 69: only the text tells failures
+// apart (postqueue.c, showq_compat.c, mail_conf.c, mail_queue.c of Postfix).
 func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err error) error {
 	fatal := func(text string) (rest string, found bool) { return cutDiagnostic(stderr, "fatal: "+text) }
 
@@ -106,8 +106,7 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	return c.failure(stderr, err)
 }
 
-// denied says that a user is not in authorized_mailq_users. Postfix calls every user without a name
-// unknown.
+// denied says that a user is not in authorized_mailq_users. Postfix calls every user without a name unknown.
 func (p *Postqueue) denied(ctx context.Context, name, number string) error {
 	who := "user " + name
 	if name == "unknown" {
@@ -118,8 +117,7 @@ func (p *Postqueue) denied(ctx context.Context, name, number string) error {
 		who, addToList(p.configDir, "authorized_mailq_users", present, name))
 }
 
-// cutDiagnostic returns what follows text in the line of postqueue's diagnostics that begins with
-// it.
+// cutDiagnostic returns what follows text in the line of postqueue's diagnostics that begins with it.
 func cutDiagnostic(stderr, text string) (rest string, found bool) {
 	for line := range strings.Lines(stderr) {
 		if rest, ok := strings.CutPrefix(line, "postqueue: "+text); ok {

@@ -1,5 +1,5 @@
-// Package source asks Postfix for the queue of an instance, or reads a listing that was made
-// elsewhere, and gives the messages to package queue.
+// Package source asks Postfix for the queue of an instance, or reads a listing that was made elsewhere, and gives
+// the messages to package queue.
 //
 // ReadAll is the way in. Every error says what was attempted, what happened and what mends it.
 package source
@@ -36,8 +36,8 @@ type Request struct {
 // LocalName is the name of an instance that has none of its own.
 const LocalName = "local"
 
-// ReadAll reads every instance that the request names, all at the same time, and returns a reading
-// for each in the order of the request. It returns soon after ctx ends, even if a disk hangs.
+// ReadAll reads every instance that the request names, all at the same time, and returns a reading for each in
+// the order of the request. It returns soon after ctx ends, even if a disk hangs.
 func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	setProcessors(1)
 	if req.Input != "" {
@@ -70,8 +70,8 @@ func ReadAll(ctx context.Context, req Request) []queue.Reading {
 	return readings
 }
 
-// setProcessors sets how many processors the program uses, and nothing else does. One is enough for a
-// listing, and keeps memory small. The workers of a spool wait in the kernel, where each occupies one.
+// setProcessors sets how many processors the program uses, and nothing else does. One is enough for a listing,
+// and keeps memory small. The workers of a spool wait in the kernel, where each occupies one.
 func setProcessors(n int) { runtime.GOMAXPROCS(min(n, runtime.NumCPU())) }
 
 func openFileLimit() int {
@@ -82,13 +82,12 @@ func openFileLimit() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// stuckAfter is how long to wait, after the end of the context, for an answer that a cancelled
-// reading gives at once.
+// stuckAfter is how long to wait, after the end of the context, for an answer that a cancelled reading gives at
+// once.
 const stuckAfter = time.Second
 
-// inTime returns what read returns. It returns an error if read panics, and if it does not return
-// although ctx has ended: it then hangs in the kernel, as on a dead disk, which only the end of the
-// program can end.
+// inTime returns what read returns. It returns an error if read panics, and if it does not return although ctx
+// has ended: it then hangs in the kernel, as on a dead disk, which only the end of the program can end.
 func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsafeInCommand are characters that a shell, a main.cf or a monitoring system would not leave
-// alone.
+// unsafeInCommand are characters that a shell, a main.cf or a monitoring system would not leave alone.
 const unsafeInCommand = "$|&;<>()'\"`\\*?!#{}[]~%"
 
 // maxListInCommand is how long a list may be, in bytes, for the command to be shown whole: half a

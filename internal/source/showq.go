@@ -22,8 +22,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/spool"
 )
 
-// Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail owner and its group
-// may.
+// Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail owner and its group may.
 type Showq struct {
 	QueueDir string // queue_directory
 	Instance queue.Instance
@@ -34,8 +33,8 @@ func (*Showq) Name() string { return ShowqName }
 
 func (s *Showq) socket() string { return filepath.Join(s.QueueDir, "public", "showq") }
 
-// CheckAccess returns an error if this user, with the rights that the process has now, certainly
-// cannot connect to the service.
+// CheckAccess returns an error if this user, with the rights that the process has now, certainly cannot connect
+// to the service.
 func (s *Showq) CheckAccess() error {
 	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.socket()), unix.X_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {
@@ -86,18 +85,18 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 	return facts, err
 }
 
-// maxAttribute is the length limit of an attribute of showq, in bytes. Postfix cuts lines of its
-// logs, and so reasons, at 2 KiB; addresses come from there, too.
+// maxAttribute is the length limit of an attribute of showq, in bytes. Postfix cuts lines of its logs, and so
+// reasons, at 2 KiB; addresses come from there, too.
 const maxAttribute = 64 << 10
 
 var errOldShowq = errors.New("text instead of attributes")
 
-// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and values, each followed by
-// a NUL. An empty name ends a message, and another one the listing. From 3.6 on, a list of the same
-// kind with the protocol's name comes first.
+// parseShowq reads what showq.c of Postfix 3.1 and later writes: names and values, each followed by a NUL. An
+// empty name ends a message, and another one the listing. From 3.6 on, a list of the same kind with the
+// protocol's name comes first.
 //
-// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq for the text of older
-// versions, or says what was received.
+// The error is io.ErrUnexpectedEOF for a listing without its end, errOldShowq for the text of older versions, or
+// says what was received.
 func parseShowq(r io.Reader, visit func(*queue.Message)) error {
 	p := showqParser{r: bufio.NewReaderSize(r, maxAttribute)}
 	if start, _ := p.r.Peek(20); isTextHeader(start) || bytes.HasPrefix(start, []byte(textEmpty)) {
@@ -153,8 +152,8 @@ func (p *showqParser) banner() error {
 	return nil
 }
 
-// message reads the attributes of a message; the name of the first has been read. It skips
-// attributes that later versions add.
+// message reads the attributes of a message; the name of the first has been read. It skips attributes that later
+// versions add.
 func (p *showqParser) message(name string, m *queue.Message) error {
 	*m = queue.Message{SizeBytes: noSize, Recipients: m.Recipients[:0]}
 	logClass, length := "", 0

@@ -22,16 +22,15 @@ const textEmpty = "Mail queue is empty"
 // noTextReason follows recipients with a reason and stands for none.
 const noTextReason = "reason unavailable"
 
-// isTextHeader reports whether a line is the first of a text listing. With long queue IDs it has
-// more dashes.
+// isTextHeader reports whether a line is the first of a text listing. With long queue IDs it has more dashes.
 func isTextHeader(line []byte) bool {
 	title := bytes.TrimLeft(line, "-")
 	return len(title) < len(line) && bytes.HasPrefix(title, []byte("Queue ID-"))
 }
 
-// parseText reads the output of postqueue -p, as showq_compat.c of Postfix writes it: a header; for
-// each message a line, its reasons and recipients, and a blank line; and a summary. The error is
-// errCutOff if the summary is missing, and another one if it contradicts the messages.
+// parseText reads the output of postqueue -p, as showq_compat.c of Postfix writes it: a header; for each message
+// a line, its reasons and recipients, and a blank line; and a summary. The error is errCutOff if the summary is
+// missing, and another one if it contradicts the messages.
 func parseText(r io.Reader, visit func(*queue.Message)) error {
 	p := textParser{visit: visit}
 	listing := lines.NewReader(r)
@@ -92,8 +91,8 @@ func (p *textParser) line(line []byte) {
 	}
 }
 
-// begin reads the line of a message: ID with its marks, size, four words of time, sender. It skips
-// any other line: the summary shows the loss.
+// begin reads the line of a message: ID with its marks, size, four words of time, sender. It skips any other
+// line: the summary shows the loss.
 func (p *textParser) begin(line string) {
 	p.flush()
 	id, rest, _ := strings.Cut(line, " ")

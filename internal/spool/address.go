@@ -6,8 +6,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// listedAddress returns an address of a queue file as postqueue lists it: the local part quoted if
-// RFC 822 requires it, ? for each unprintable character, and a name for the empty address.
+// listedAddress returns an address of a queue file as postqueue lists it: the local part quoted if RFC 822
+// requires it, ? for each unprintable character, and a name for the empty address.
 func listedAddress(raw []byte) string {
 	if len(raw) == 0 {
 		return queue.NullSender
@@ -15,8 +15,8 @@ func listedAddress(raw []byte) string {
 	return printable(quote822(string(raw)))
 }
 
-// quote822 quotes the local part of an address as quote_822_local.c does. A source route before it
-// stays as it is.
+// quote822 quotes the local part of an address as quote_822_local.c does. A source route before it stays as it
+// is.
 func quote822(address string) string {
 	route, rest := "", address
 	if strings.HasPrefix(address, "@") {
@@ -47,8 +47,7 @@ func isDotString(local string) bool {
 	return true
 }
 
-// printable replaces what printable.c of Postfix replaces: control characters, and bytes that are
-// not UTF-8.
+// printable replaces what printable.c of Postfix replaces: control characters, and bytes that are not UTF-8.
 func printable(text string) string {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' {

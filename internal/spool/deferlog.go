@@ -13,8 +13,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// deferLogs reads the logs in the directory defer, where bounce(8) notes why the recipients of a
-// message were deferred.
+// deferLogs reads the logs in the directory defer, where bounce(8) notes why the recipients of a message were
+// deferred.
 type deferLogs struct {
 	dir     descriptor // the directory
 	stopped func() bool
@@ -22,8 +22,7 @@ type deferLogs struct {
 	last    string // most reasons are that of the message before
 }
 
-// openDeferLogs opens the directory; noFile if it does not exist: Postfix creates it when it needs
-// it.
+// openDeferLogs opens the directory; noFile if it does not exist: Postfix creates it when it needs it.
 func openDeferLogs(path string) (descriptor, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	switch {
@@ -45,9 +44,9 @@ func newDeferLogs(dir descriptor, stopped func() bool) *deferLogs {
 	return &deferLogs{dir: dir, stopped: stopped, lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize))}
 }
 
-// open opens a message's log; noFile if it has none. depth is that of the hash directories in which
-// the message was found. Usually both queues are hashed to the same depth. If hash_queue_names
-// lists only one of them, the log is at another depth.
+// open opens a message's log; noFile if it has none. depth is that of the hash directories in which the message
+// was found. Usually both queues are hashed to the same depth. If hash_queue_names lists only one of them, the
+// log is at another depth.
 func (l *deferLogs) open(id string, depth int) (descriptor, error) {
 	for _, d := range [...]int{depth, 0, 1, 2} {
 		log, err := l.dir.openAt(hashedPath(id, d))
@@ -84,8 +83,7 @@ func (l *deferLogs) text(b []byte) string {
 	return l.last
 }
 
-// recipientIndex finds recipients by their addresses. A log usually has them in the order of the
-// queue file.
+// recipientIndex finds recipients by their addresses. A log usually has them in the order of the queue file.
 type recipientIndex struct {
 	recipients []queue.Recipient
 	next       int
@@ -117,9 +115,9 @@ const (
 	noReason = "(description unavailable)"
 )
 
-// parseDeferLog calls visit for each entry of a log, as bounce_log.c of Postfix reads it: lines of
-// name=value, or <recipient>: reason in logs of old versions, up to a blank line. The arguments are
-// valid during the call only. A log that is being written may end anywhere.
+// parseDeferLog calls visit for each entry of a log, as bounce_log.c of Postfix reads it: lines of name=value, or
+// <recipient>: reason in logs of old versions, up to a blank line. The arguments are valid during the call only.
+// A log that is being written may end anywhere.
 func parseDeferLog(log *lines.Reader, stopped func() bool, visit func(recipient, reason []byte)) error {
 	var e logEntry
 	for n := 1; ; n++ {

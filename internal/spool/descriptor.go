@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// descriptor is an open file or directory, without the machinery of os.File, which costs more than
-// reading a queue file does.
+// descriptor is an open file or directory, without the machinery of os.File, which costs more than reading a
+// queue file does.
 type descriptor int
 
 // noFile is the descriptor of a file that does not exist or was not asked for.
@@ -22,12 +22,12 @@ func (fd descriptor) close() {
 	}
 }
 
-// openFlags open a file of unknown kind and origin: they follow no link, wait for no FIFO, and
-// cause no access time to be written back to the disk.
+// openFlags open a file of unknown kind and origin: they follow no link, wait for no FIFO, and cause no access
+// time to be written back to the disk.
 const openFlags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-// openAt opens a file in this directory for reading, without leaving a trace: only the owner of a
-// file may ask the kernel to leave its access time alone.
+// openAt opens a file in this directory for reading, without leaving a trace: only the owner of a file may ask
+// the kernel to leave its access time alone.
 func (fd descriptor) openAt(name string) (descriptor, error) {
 	for _, flags := range []int{openFlags | unix.O_NOATIME, openFlags} {
 		opened, err := retry(func() (int, error) { return unix.Openat(int(fd), name, flags, 0) })
@@ -47,8 +47,8 @@ func (fd descriptor) statAt(name string) (stat unix.Stat_t, err error) {
 	return stat, err
 }
 
-// fetchSoon asks the kernel for the beginning of the file without waiting for it. It is only a
-// hint, so errors do not matter.
+// fetchSoon asks the kernel for the beginning of the file without waiting for it. It is only a hint, so errors do
+// not matter.
 func (fd descriptor) fetchSoon() {
 	_ = unix.Fadvise(int(fd), 0, windowSize, unix.FADV_WILLNEED)
 }

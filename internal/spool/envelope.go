@@ -11,13 +11,12 @@ import (
 
 // envelopeRules are what differs between queues and versions of Postfix.
 type envelopeRules struct {
-	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop it is left over
-	// from an earlier life of the message; see sizeRecordCounts.
+	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop it is left over from an earlier
+	// life of the message; see sizeRecordCounts.
 	sizeCounts func() bool
 	// stopped reports whether reading must end; nil: it goes on.
 	stopped func() bool
-	// readAll makes the number of recipients in the SIZE record not count. Anybody may write to
-	// maildrop.
+	// readAll makes the number of recipients in the SIZE record not count. Anybody may write to maildrop.
 	readAll bool
 }
 
@@ -29,10 +28,10 @@ const (
 	maxAddresses  = 16 << 20 // bytes of their addresses that are kept
 )
 
-// readEnvelope fills in what the envelope of a queue file says, as showq.c reads it: arrival time,
-// size, sender and the recipients that are still waiting. It reports whether the file is a message,
-// that is, whether a sender comes before the end, before a recipient and before damage. The error
-// is that of reading the file; nothing is known about the message then.
+// readEnvelope fills in what the envelope of a queue file says, as showq.c reads it: arrival time, size, sender
+// and the recipients that are still waiting. It reports whether the file is a message, that is, whether a sender
+// comes before the end, before a recipient and before damage. The error is that of reading the file; nothing is
+// known about the message then.
 func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.Message) (ok bool, err error) {
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
@@ -63,8 +62,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	}
 }
 
-// Reading asks whether it must stop after this much work, in bytes. A record is work even if it is
-// short.
+// Reading asks whether it must stop after this much work, in bytes. A record is work even if it is short.
 const pollAfter, perRecord = 1 << 18, 256
 
 type envelope struct {
@@ -88,8 +86,8 @@ func (e *envelope) stopped() bool {
 	return e.rules.stopped != nil && e.rules.stopped()
 }
 
-// take takes what a record says into the message, and reports whether it is the last one that
-// matters. It may change the offset of the next record.
+// take takes what a record says into the message, and reports whether it is the last one that matters. It may
+// change the offset of the next record.
 func (e *envelope) take(kind byte, data []byte) (done bool) {
 	m := e.message
 	switch kind {
@@ -147,8 +145,7 @@ func (e *envelope) takeRecipient(address []byte) {
 	}
 }
 
-// follow goes where a pointer record leads, and reports whether it can. A pointer to 0 is a
-// placeholder.
+// follow goes where a pointer record leads, and reports whether it can. A pointer to 0 is a placeholder.
 func (e *envelope) follow(data []byte) bool {
 	target, ok := leadingInt(cString(data))
 	if ok && target > 0 {
@@ -158,8 +155,8 @@ func (e *envelope) follow(data []byte) bool {
 	return ok && e.jumps <= maxJumps
 }
 
-// parseSizeRecord reads the first and the third number of a SIZE record: the message's size in
-// bytes, and its number of recipients, done ones included.
+// parseSizeRecord reads the first and the third number of a SIZE record: the message's size in bytes, and its
+// number of recipients, done ones included.
 func parseSizeRecord(text []byte) (sizeBytes, recipients int64, ok bool) {
 	var numbers [3]int64
 	i, inNumber := 0, false

@@ -19,8 +19,8 @@ type messageReader struct {
 	opened []openFile
 	window recordWindow
 
-	// Messages are visited some at a time: whatever counts them goes back and forth between
-	// processors, which takes longer than reading an envelope does.
+	// Messages are visited some at a time: whatever counts them goes back and forth between processors, which
+	// takes longer than reading an envelope does.
 	visit   func([]queue.Message)
 	waiting []queue.Message
 }
@@ -57,8 +57,8 @@ func (r *messageReader) read(ctx context.Context, dir *walkDir, ids []string) er
 	return nil
 }
 
-// readBatch reads at once what is in the kernel's cache, and the other files after all of them have
-// been asked for.
+// readBatch reads at once what is in the kernel's cache, and the other files after all of them have been asked
+// for.
 func (r *messageReader) readBatch(dir *walkDir, ids []string) error {
 	defer r.closeOpened()
 	for _, id := range ids {
@@ -161,15 +161,14 @@ func (r *messageReader) closeOpened() {
 	r.opened = r.opened[:0]
 }
 
-// isReady reports whether a file can be a message: a regular file with all of u=rwx, whatever the
-// other bits (mail_open_ok.c).
+// isReady reports whether a file can be a message: a regular file with all of u=rwx, whatever the other bits
+// (mail_open_ok.c).
 func isReady(stat *unix.Stat_t) bool {
 	return stat.Mode&unix.S_IFMT == unix.S_IFREG && stat.Mode&unix.S_IRWXU == unix.S_IRWXU
 }
 
-// passesOver reports whether a file that this user may not open does not count: any
-// file in maildrop, and one that is not ready. If the directory cannot be searched,
-// it is not known what the file is.
+// passesOver reports whether a file that this user may not open does not count: any file in maildrop, and one
+// that is not ready. If the directory cannot be searched, it is not known what the file is.
 func (r *messageReader) passesOver(dir *walkDir, id string) bool {
 	stat, err := dir.fd.statAt(id)
 	return !errors.Is(err, unix.EACCES) && (r.queue == queue.Maildrop || err != nil || !isReady(&stat))

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// isQueueFileName reports whether a name can be that of a message: mail_queue_id_ok in
-// mail_queue.c.
+// isQueueFileName reports whether a name can be that of a message: mail_queue_id_ok in mail_queue.c.
 func isQueueFileName(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -18,8 +17,8 @@ func isQueueFileName(name string) bool {
 	return name != "" && len(name) <= 255
 }
 
-// hashedPath returns the path of a message's file below a queue directory with hash directories of
-// the given depth: mail_queue_dir in mail_queue.c.
+// hashedPath returns the path of a message's file below a queue directory with hash directories of the given
+// depth: mail_queue_dir in mail_queue.c.
 func hashedPath(id string, depth int) string {
 	if depth == 0 {
 		return id
@@ -41,9 +40,9 @@ func hashedPath(id string, depth int) string {
 // queueIDDigits are the digits of long queue IDs: safe_ultostr.c.
 const queueIDDigits = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 
-// hashKey returns what the hash directories of a message are named after: its ID or, if that is a
-// long one, its microseconds as a short ID begins with them. A long ID is six or more digits of
-// seconds, four of microseconds, a z, and the inode number: mail_queue.h.
+// hashKey returns what the hash directories of a message are named after: its ID or, if that is a long one, its
+// microseconds as a short ID begins with them. A long ID is six or more digits of seconds, four of microseconds,
+// a z, and the inode number: mail_queue.h.
 func hashKey(id string) string {
 	const secondsAndMicroseconds, microsecondsOnly = 10, 4
 	separator := strings.LastIndexByte(id, 'z')

@@ -23,12 +23,10 @@ const (
 	recordEnd         = 'E'
 )
 
-// maxRecord is the longest record that is read, in bytes. Longer ones are skipped; Postfix writes
-// at most 2 KiB.
+// maxRecord is the longest record that is read, in bytes. Longer ones are skipped; Postfix writes at most 2 KiB.
 const maxRecord = 64 << 10
 
-// windowSize is how much of a file one read fetches, in bytes. It covers the envelope of an
-// ordinary message.
+// windowSize is how much of a file one read fetches, in bytes. It covers the envelope of an ordinary message.
 const windowSize = 4 << 10
 
 type queueFile struct {
@@ -37,8 +35,8 @@ type queueFile struct {
 	modified  time.Time
 }
 
-// recordWindow reads the records of queue files, one file after another. It is the part of the file
-// that has been read.
+// recordWindow reads the records of queue files, one file after another. It is the part of the file that has been
+// read.
 type recordWindow struct {
 	f         queueFile
 	buf       []byte
@@ -47,8 +45,8 @@ type recordWindow struct {
 	preloaded bool  // buf holds the beginning of the file that is read next
 }
 
-// preload reads the beginning of the file that is read next, unless that would mean waiting for the
-// disk, and reports whether it did.
+// preload reads the beginning of the file that is read next, unless that would mean waiting for the disk, and
+// reports whether it did.
 func (w *recordWindow) preload(fd descriptor) bool {
 	w.allocate()
 	n, err := unix.Preadv2(int(fd), [][]byte{w.buf[:windowSize]}, 0, unix.RWF_NOWAIT)
@@ -73,8 +71,8 @@ func (w *recordWindow) allocate() {
 
 var errDamaged = errors.New("damaged record")
 
-// skipAttributes returns the offset of the first record at or after offset that is not an attribute,
-// or that is not certain to be one without another read.
+// skipAttributes returns the offset of the first record at or after offset that is not an attribute, or that is
+// not certain to be one without another read.
 func (w *recordWindow) skipAttributes(offset int64) int64 {
 	i, n := offset-w.start, int64(w.n)-1
 	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 {
@@ -83,9 +81,9 @@ func (w *recordWindow) skipAttributes(offset int64) int64 {
 	return w.start + i
 }
 
-// record returns the record at an offset, and the offset of the next one. The data are valid until
-// the next call; those of a record over 64 KiB are left out. The error is io.EOF at the end,
-// errDamaged, or that of reading the file.
+// record returns the record at an offset, and the offset of the next one. The data are valid until the next call;
+// those of a record over 64 KiB are left out. The error is io.EOF at the end, errDamaged, or that of reading the
+// file.
 func (w *recordWindow) record(offset int64) (kind byte, data []byte, next int64, err error) {
 	// The usual record is short, and in the window.
 	if i := offset - w.start; i >= 0 && i < int64(w.n)-1 {

@@ -1,6 +1,5 @@
-// Package spool reads the queue directories of Postfix: queue files and defer logs. It is the one
-// place that reads files which anybody may have made. It writes, locks and touches nothing, and
-// trusts nothing.
+// Package spool reads the queue directories of Postfix: queue files and defer logs. It is the one place that
+// reads files which anybody may have made. It writes, locks and touches nothing, and trusts nothing.
 package spool
 
 import (
@@ -16,16 +15,15 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// Spool is a queue directory. Root and the mail owner can read it, and no other way is as cheap: an
-// ordinary message costs one open, one stat, one read of 4 KiB and one close, and if it is not in
-// the kernel's cache, a hint to fetch it while others are read.
+// Spool is a queue directory. Root and the mail owner can read it, and no other way is as cheap: an ordinary
+// message costs one open, one stat, one read of 4 KiB and one close, and if it is not in the kernel's cache, a
+// hint to fetch it while others are read.
 type Spool struct {
 	Dir string // queue_directory
-	// MailVersion returns mail_version, empty if it is unknown. It is called only if it matters;
-	// nil: it is unknown.
+	// MailVersion returns mail_version, empty if it is unknown. It is called only if it matters; nil: it is
+	// unknown.
 	MailVersion func() string
-	// MaxOpenFiles limits the files that are open at the same time; 0: only the read-ahead limits
-	// them.
+	// MaxOpenFiles limits the files that are open at the same time; 0: only the read-ahead limits them.
 	MaxOpenFiles int
 }
 
@@ -40,8 +38,8 @@ func denied(path string) error {
 	return fmt.Errorf("this user may not read %s: only root and the mail owner may; use --source postqueue", path)
 }
 
-// CheckAccess returns an error if this user, with the rights that the process has now, certainly
-// cannot read the spool.
+// CheckAccess returns an error if this user, with the rights that the process has now, certainly cannot read the
+// spool.
 func (s *Spool) CheckAccess() error {
 	path := filepath.Join(s.Dir, string(queue.Maildrop))
 	if errors.Is(unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.X_OK, unix.AT_EACCESS), unix.EACCES) {
@@ -50,12 +48,11 @@ func (s *Spool) CheckAccess() error {
 	return nil
 }
 
-// Workers is how many workers read a queue: enough to keep a disk busy, and no more than helps with
-// a warm cache.
+// Workers is how many workers read a queue: enough to keep a disk busy, and no more than helps with a warm cache.
 const Workers = 4
 
-// Read visits the messages of every queue, never two at a time. A file that vanishes meanwhile has
-// been delivered; files that are not ready, not regular or not messages are skipped.
+// Read visits the messages of every queue, never two at a time. A file that vanishes meanwhile has been
+// delivered; files that are not ready, not regular or not messages are skipped.
 func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	facts := queue.Facts{Detail: s.Dir}
 	err := s.readQueues(ctx, depth, visit)
@@ -83,8 +80,7 @@ func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*q
 	return nil
 }
 
-// readQueue reads one queue, with the deferral reasons from the logs in the open directory, if
-// there is one.
+// readQueue reads one queue, with the deferral reasons from the logs in the open directory, if there is one.
 func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor, visit func(*queue.Message)) error {
 	rules := envelopeRules{stopped: func() bool { return ctx.Err() != nil }}
 	walk := walkHashed(filepath.Join(s.Dir, string(name)))
@@ -119,8 +115,8 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor,
 	return cmp.Or(errs...)
 }
 
-// maxReadAhead is how many files a worker opens before it reads the first: the kernel fetches their
-// beginnings meanwhile. With a cold cache that halves the time or better.
+// maxReadAhead is how many files a worker opens before it reads the first: the kernel fetches their beginnings
+// meanwhile. With a cold cache that halves the time or better.
 const maxReadAhead = 16
 
 func (s *Spool) readAhead() int {

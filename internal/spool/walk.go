@@ -13,9 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queueWalk hands out the files of a queue directory to several workers. Each takes a batch of
-// names at a time, so that names do not pile up and a directory is read only as fast as its files
-// are.
+// queueWalk hands out the files of a queue directory to several workers. Each takes a batch of names at a time,
+// so that names do not pile up and a directory is read only as fast as its files are.
 type queueWalk struct {
 	hashed bool // directories with names of one character are hash directories
 
@@ -30,8 +29,7 @@ type pendingDir struct {
 	depth int // below the queue's own directory
 }
 
-// walkDir is a directory in use. It is closed when it has been read and no batch of its names is in
-// use.
+// walkDir is a directory in use. It is closed when it has been read and no batch of its names is in use.
 type walkDir struct {
 	*os.File
 	fd descriptor
@@ -55,8 +53,8 @@ func walkFlat(root string) *queueWalk {
 	return &queueWalk{pending: []pendingDir{{path: root}}}
 }
 
-// each calls do with a directory and names of files in it, again and again until none is left, ctx
-// ends, or an error stops all workers.
+// each calls do with a directory and names of files in it, again and again until none is left, ctx ends, or an
+// error stops all workers.
 func (w *queueWalk) each(ctx context.Context, do func(dir *walkDir, ids []string) error) error {
 	for {
 		dir, names, err := w.next(ctx)
@@ -135,8 +133,8 @@ func (w *queueWalk) openNext() error {
 	}
 }
 
-// pushSubdirectories remembers the hash directories among the names. As in mail_scan_dir.c, they
-// are those of one character.
+// pushSubdirectories remembers the hash directories among the names. As in mail_scan_dir.c, they are those of one
+// character.
 func (w *queueWalk) pushSubdirectories(names []string) {
 	for _, name := range names {
 		if len(name) == 1 && isQueueFileName(name) && w.current.depth < maxHashDepth {

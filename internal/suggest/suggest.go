@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Unknown returns the error for a name of some kind that is not among the known ones: with the one
-// that was probably meant, or with a list, which may be shorter than all that are known.
+// Unknown returns the error for a name of some kind that is not among the known ones: with the one that was
+// probably meant, or with a list, which may be shorter than all that are known.
 func Unknown(kind, name string, known, list []string) error {
 	if meant, ok := Nearest(name, known); ok {
 		return fmt.Errorf(`unknown %s "%s"; did you mean %s?`, kind, name, meant)
@@ -15,8 +15,8 @@ func Unknown(kind, name string, known, list []string) error {
 	return fmt.Errorf(`unknown %s "%s"; known: %s`, kind, name, strings.Join(list, ", "))
 }
 
-// Nearest returns the known name that was probably meant: one of which name is the beginning, or
-// one that takes few changes of a letter. A short name must be nearer than a long one.
+// Nearest returns the known name that was probably meant: one of which name is the beginning, or one that takes
+// few changes of a letter. A short name must be nearer than a long one.
 func Nearest(name string, known []string) (meant string, ok bool) {
 	name = strings.ToLower(name)
 	best := 1 + min(2, len(name)/3)
@@ -31,8 +31,8 @@ func Nearest(name string, known []string) (meant string, ok bool) {
 	return meant, meant != ""
 }
 
-// distance returns how many letters must be inserted, removed, replaced or swapped with their
-// neighbour to make a into b: the optimal string alignment distance.
+// distance returns how many letters must be inserted, removed, replaced or swapped with their neighbour to make a
+// into b: the optimal string alignment distance.
 func distance(a, b string) int {
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

@@ -1,8 +1,7 @@
-// Package thresholds has the ranges of the monitoring plugins' guidelines and the rules that apply
-// them to the metrics of a mail queue.
+// Package thresholds has the ranges of the monitoring plugins' guidelines and the rules that apply them to the
+// metrics of a mail queue.
 //
-// The format of a range is that of the Monitoring Plugins Development Guidelines, section
-// "Threshold and Ranges".
+// The format of a range is that of the Monitoring Plugins Development Guidelines, section "Threshold and Ranges".
 package thresholds
 
 import (
@@ -14,8 +13,8 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// Range is a set of values that alert. Start and End are in the metric's own unit (messages, bytes,
-// seconds), inclusive, and may be infinite; Start is never greater than End.
+// Range is a set of values that alert. Start and End are in the metric's own unit (messages, bytes, seconds),
+// inclusive, and may be infinite; Start is never greater than End.
 type Range struct {
 	Start, End float64
 	Inside     bool // "@": alert inside the range, endpoints included, not outside
@@ -28,8 +27,7 @@ func (r Range) Alerts(value int64) bool {
 	return inside == r.Inside
 }
 
-// AlertsFrom reports whether the value and every larger one alert: this is all that a lower bound
-// can prove.
+// AlertsFrom reports whether the value and every larger one alert: this is all that a lower bound can prove.
 func (r Range) AlertsFrom(value int64) bool {
 	if r.Inside {
 		return r.Start <= float64(value) && math.IsInf(r.End, 1)
@@ -37,8 +35,8 @@ func (r Range) AlertsFrom(value int64) bool {
 	return float64(value) > r.End
 }
 
-// MayAlertFrom reports whether the value or some larger one alerts: if it does, a lower bound
-// cannot give the all-clear.
+// MayAlertFrom reports whether the value or some larger one alerts: if it does, a lower bound cannot give the
+// all-clear.
 func (r Range) MayAlertFrom(value int64) bool {
 	if r.Inside {
 		return float64(value) <= r.End
@@ -46,9 +44,9 @@ func (r Range) MayAlertFrom(value int64) bool {
 	return float64(value) < r.Start || !math.IsInf(r.End, 1)
 }
 
-// String returns the canonical form, which Parse reads back to the same Range for a metric that is
-// a count. It leaves out a start of 0 and an infinite end, so that an upper limit is a plain
-// number, the only form that most graphs draw.
+// String returns the canonical form, which Parse reads back to the same Range for a metric that is a count. It
+// leaves out a start of 0 and an infinite end, so that an upper limit is a plain number, the only form that most
+// graphs draw.
 func (r Range) String() string {
 	var b strings.Builder
 	if r.Inside {

@@ -41,8 +41,8 @@ func ParseRule(text string) (Rule, error) {
 // Rules are the rules of one level, warning or critical, at most one for each metric.
 type Rules []Rule
 
-// UnmarshalText adds one rule. It is called once for each -w or -c; a second range for the same
-// metric is an error.
+// UnmarshalText adds one rule. It is called once for each -w or -c; a second range for the same metric is an
+// error.
 func (rules *Rules) UnmarshalText(text []byte) error {
 	rule, err := ParseRule(string(text))
 	if err != nil {
@@ -76,8 +76,7 @@ func (rules Rules) MentionReasons() bool {
 	return slices.ContainsFunc(rules, func(rule Rule) bool { return rule.Metric.Dimension == queue.ByReason })
 }
 
-// CheckFilter returns an error if a rule is about a metric that no reading with this filter can
-// have.
+// CheckFilter returns an error if a rule is about a metric that no reading with this filter can have.
 func (rules Rules) CheckFilter(f queue.Filter) error {
 	available := queue.Select(f, rules.Mention)
 	for _, rule := range rules {

@@ -20,8 +20,8 @@ const (
 	Seconds Unit = "s"
 )
 
-// maxNumber is the largest number that can be told apart from its neighbours, in bytes 8 PiB.
-// Beyond it a limit would silently become another one.
+// maxNumber is the largest number that can be told apart from its neighbours, in bytes 8 PiB. Beyond it a limit
+// would silently become another one.
 const maxNumber = 1 << 53
 
 const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
@@ -47,10 +47,9 @@ var wanted = map[Unit]string{
 	Seconds: "want seconds, or one number with the suffix s, m, h, d or w, such as 90m",
 }
 
-// Parse reads a number: in KiB if the unit is Bytes, unless it has one of the suffixes K, M, G,
-// KiB, MiB and GiB, powers of 1024; in seconds if the unit is Seconds, unless it has one of s, m,
-// h, d and w. The value is in the unit itself, at most 1<<53 in either direction. The error says
-// what is wanted.
+// Parse reads a number: in KiB if the unit is Bytes, unless it has one of the suffixes K, M, G, KiB, MiB and GiB,
+// powers of 1024; in seconds if the unit is Seconds, unless it has one of s, m, h, d and w. The value is in the
+// unit itself, at most 1<<53 in either direction. The error says what is wanted.
 func (u Unit) Parse(text string) (float64, error) {
 	digits, suffix, ok := splitNumber(text)
 	factor, known := suffixes[u][suffix]
@@ -64,8 +63,8 @@ func (u Unit) Parse(text string) (float64, error) {
 	return value + 0, nil // + 0: minus zero is zero
 }
 
-// splitNumber divides a text into a decimal number and a suffix of letters, which may be empty. A
-// number has digits before or after its point.
+// splitNumber divides a text into a decimal number and a suffix of letters, which may be empty. A number has
+// digits before or after its point.
 func splitNumber(text string) (number, suffix string, ok bool) {
 	const digits = "0123456789"
 	unsigned := text
@@ -112,8 +111,8 @@ func (u Unit) Format(value int64) string {
 	}
 }
 
-// FormatLimit writes a number in the largest unit in which it is whole: nothing is rounded, and
-// often it is what was typed.
+// FormatLimit writes a number in the largest unit in which it is whole: nothing is rounded, and often it is what
+// was typed.
 func (u Unit) FormatLimit(limit float64) string {
 	for _, s := range scales[u] {
 		if n := limit / float64(s.size); n != 0 && n == math.Trunc(n) && !math.IsInf(n, 0) {
@@ -132,16 +131,15 @@ func (u Unit) FormatExact(number float64) string {
 	return text
 }
 
-// FormatNumber writes a number without an exponent, which most readers of performance data do not
-// understand.
+// FormatNumber writes a number without an exponent, which most readers of performance data do not understand.
 func FormatNumber(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 const maxDuration = 100 * 365 * 24 * time.Hour
 
-// ParseDuration reads a duration of at least 0 and at most 100 years: seconds, or one number with
-// the suffix s, m, h, d or w.
+// ParseDuration reads a duration of at least 0 and at most 100 years: seconds, or one number with the suffix s,
+// m, h, d or w.
 func ParseDuration(text string) (time.Duration, error) {
 	seconds, err := Seconds.Parse(strings.TrimSpace(text))
 	if err == nil && (seconds < 0 || seconds > maxDuration.Seconds()) {
@@ -153,8 +151,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 
-// FormatDuration writes a duration in its two largest units, days at most, rounded down: "3d 4h",
-// "5m 2s", "0s".
+// FormatDuration writes a duration in its two largest units, days at most, rounded down: "3d 4h", "5m 2s", "0s".
 func FormatDuration(d time.Duration) string {
 	seconds, scales := int64(d/time.Second), scales[Seconds]
 	for i, s := range scales {
@@ -173,8 +170,8 @@ func FormatDuration(d time.Duration) string {
 	return "0s"
 }
 
-// FormatSize writes a size in the largest binary unit that it reaches, rounded down: bytes, whole
-// KiB as postqueue -p prints them, or MiB and more with one decimal.
+// FormatSize writes a size in the largest binary unit that it reaches, rounded down: bytes, whole KiB as
+// postqueue -p prints them, or MiB and more with one decimal.
 func FormatSize(sizeBytes int64) string {
 	switch {
 	case sizeBytes < kib:
