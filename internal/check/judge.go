@@ -94,12 +94,9 @@ func judgeOne(r queue.Reading, o Options) verdict {
 	case r.Err == nil:
 		return judgeComplete(r.Summary, o)
 	case errors.Is(r.Err, context.DeadlineExceeded):
-		return judgeLowerBound(r, o)
-	case r.Summary.Total.Messages > r.Summary.Unreadable:
-		text := queue.Safe(r.Err.Error()) + "; at least " + describe(emails, r.Summary.Total.Messages)
-		return verdict{state: Unknown, text: text}
+		return judgeStopped(r, o)
 	default:
-		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
+		return judgeBroken(r, o)
 	}
 }
 
@@ -186,19 +183,46 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	return v
 }
 
-// judgeLowerBound judges a reading that was stopped at the deadline. Every number is a lower bound: it breaks a
-// range only if every larger number does, too, and a WARNING is certain only if no critical range is left open.
-func judgeLowerBound(r queue.Reading, o Options) verdict {
+// judgeStopped judges a reading that was stopped at the deadline.
+func judgeStopped(r queue.Reading, o Options) verdict {
 	s := r.Summary
 	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(100 * time.Millisecond).Seconds()))
 	stopped := "listing stopped after " + took
 	switch {
 	case s.Visited == 0:
 		return verdict{state: Unknown, text: "no answer from " + queue.Safe(s.Source) + " within " + took + wayOut}
+	case s.Visited == s.Unreadable:
+		text := queue.Text(fmt.Sprintf("none of the first %d lines can be parsed, ", s.Visited))
+		return verdict{state: Unknown, text: text + stopped}
 	case s.Total.Messages == 0:
 		text := queue.Text(fmt.Sprintf("none of the first %d emails match, ", s.Visited))
 		return verdict{state: Unknown, text: text + stopped + wayOut + circumstances(s, o)}
 	}
+	state, text := judgeLowerBound(s, o)
+	text += ", " + stopped
+	if state == Unknown {
+		text += wayOut
+	}
+	return verdict{state: state, text: text + circumstances(s, o)}
+}
+
+// judgeBroken judges a reading that failed for another reason.
+func judgeBroken(r queue.Reading, o Options) verdict {
+	s, failed := r.Summary, queue.Safe(r.Err.Error())
+	if s.Total.Messages <= s.Unreadable {
+		return verdict{state: Unknown, text: failed}
+	}
+	state, text := judgeLowerBound(s, o)
+	if state == Unknown {
+		return verdict{state: Unknown, text: failed + "; at least " + describe(emails, s.Total.Messages)}
+	}
+	return verdict{state: state, text: text + circumstances(s, o) + "; " + failed}
+}
+
+// judgeLowerBound applies the rules to numbers that are lower bounds: one breaks a range only if every larger
+// number does, too, and a WARNING is certain only if no critical range is left open. The state is Unknown if
+// nothing is proved.
+func judgeLowerBound(s *queue.Summary, o Options) (State, queue.Text) {
 	var findings []finding
 	criticalOpen := false
 	for _, j := range judgeMetrics(s, o, thresholds.Range.AlertsFrom) {
@@ -208,12 +232,10 @@ func judgeLowerBound(r queue.Reading, o Options) verdict {
 		}
 	}
 	state, text := sumUp(findings)
-	text = "at least " + text + ", " + stopped
 	if state == OK || (state == Warning && criticalOpen) {
 		state = Unknown
-		text += wayOut
 	}
-	return verdict{state: state, text: text + circumstances(s, o)}
+	return state, "at least " + text
 }
 
 type finding struct {

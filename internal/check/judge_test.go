@@ -351,9 +351,35 @@ func TestJudgeOneInstance(t *testing.T) {
 		{
 			name:    "another failure in the middle",
 			reading: partial(errors.New("broke off")),
-			crit:    "10",
+			crit:    "100",
 			state:   Unknown,
 			line:    "broke off; at least 45 emails",
+		},
+		{
+			name:    "another failure in the middle, a critical range is broken all the same",
+			reading: partial(errors.New("broke off")),
+			crit:    "10",
+			state:   Critical,
+			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m; broke off",
+		},
+		{
+			name:    "another failure in the middle, a warning is not certain",
+			reading: partial(errors.New("broke off")),
+			warn:    "10",
+			crit:    "100",
+			state:   Unknown,
+			line:    "broke off; at least 45 emails",
+		},
+		{
+			name: "time is up, and no line can be parsed",
+			reading: queue.Reading{
+				Took:    8 * time.Second,
+				Summary: whole(func(s *queue.Summary) { s.Partial, s.Visited, s.Unreadable = true, 45, 45 }).Summary,
+				Err:     context.DeadlineExceeded,
+			},
+			crit:  "10",
+			state: Unknown,
+			line:  "none of the first 45 lines can be parsed, listing stopped after 8 s",
 		},
 		{
 			name: "no line can be parsed",

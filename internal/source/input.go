@@ -2,7 +2,6 @@ package source
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -57,7 +56,7 @@ func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, 
 		}
 	}
 	began := time.Now()
-	reading := summarize(ctx, &listing{r: r, start: start, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, q)
+	reading := summarize(ctx, &listing{r: r, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, q)
 	reading.Instance.Name = LocalName
 	reading.Took = time.Since(began)
 	if isFile {
@@ -134,16 +133,9 @@ func (in *input) checkAge(detail string, age time.Duration) error {
 	return nil
 }
 
-// What can be wrong with a listing, wherever it comes from.
-var (
-	// errCutOff is a listing that ends inside a line, or a text listing that ends before its summary.
-	errCutOff = errors.New("the listing is cut off before its end; make it again, and check that the command that makes it succeeds")
-	// errNoListing is a listing without a line that can be parsed.
-	errNoListing = errors.New("no line of the listing can be parsed; it must be the output of postqueue -j or postqueue -p")
-	// errEmptyInput is input without a single byte.
-	errEmptyInput = errors.New("the input is empty, as it is when the command that makes it fails; " +
-		"if it is the output of postqueue -j for an empty queue, add --allow-empty")
-)
+// errEmptyInput is input without a single byte.
+var errEmptyInput = errors.New("the input is empty, as it is when the command that makes it fails; " +
+	"if it is the output of postqueue -j for an empty queue, add --allow-empty")
 
 // skipSpace skips white space and reports whether there is nothing else.
 func skipSpace(r *bufio.Reader) (empty bool, err error) {
@@ -159,10 +151,10 @@ func skipSpace(r *bufio.Reader) (empty bool, err error) {
 	}
 }
 
+// listing is the output of postqueue -j or postqueue -p, and of its standard error perhaps.
 type listing struct {
 	r          io.Reader
-	start      []byte // of r
-	empty      bool   // r has nothing
+	empty      bool // r has nothing
 	allowEmpty bool
 	detail     string
 }
@@ -171,20 +163,18 @@ func (*listing) Name() string { return "input" }
 
 func (l *listing) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (facts queue.Facts, err error) {
 	facts.Detail = l.detail
-	switch {
-	case l.empty && l.allowEmpty:
-	case l.empty:
-		err = errEmptyInput
-	case l.start[0] == '{':
-		facts.Unreadable, err = parseJSON(l.r, visit)
-	case isTextHeader(l.start), bytes.HasPrefix(l.start, []byte(textEmpty)):
-		facts.Indistinct, facts.NoArrivalTimes = indistinctInText, true
-		err = parseText(l.r, visit)
-	default:
-		line, _, _ := bytes.Cut(l.start, []byte("\n"))
-		err = fmt.Errorf("the input is not the output of postqueue -j or postqueue -p: it begins with %s", line[:min(len(line), 40)])
+	if l.empty {
+		if !l.allowEmpty {
+			err = errEmptyInput
+		}
+		return facts, err
 	}
-	return facts, err
+	p := listingParser{visit: visit}
+	err = p.parse(l.r)
+	if errors.Is(err, errSaid) {
+		err = explainDiagnostics(p.diagnostics)
+	}
+	return p.facts(facts), err
 }
 
 // interruptible reads a file whose reads may block, such as standard input, until its context ends.

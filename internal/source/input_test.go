@@ -46,7 +46,7 @@ func TestInput(t *testing.T) {
 		{
 			name:    "something else",
 			input:   input{path: write("else", "postqueue: fatal: x\n", 0), allowEmpty: true},
-			errText: "the input is not the output of postqueue -j or postqueue -p: it begins with postqueue: fatal: x",
+			errText: "there is no listing, Postfix says: postqueue: fatal: x",
 		},
 		{
 			name:  "young enough",

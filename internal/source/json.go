@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
 	"slices"
 
@@ -70,43 +69,46 @@ func (m *jsonMessage) fill(to *queue.Message) {
 	}
 }
 
-// parseJSON reads the output of postqueue -j. It counts a whole line that it cannot parse in unreadable, and
-// visits a message with what the leading members say; only if no line can be parsed, the error is errNoListing.
-// It is errCutOff if the last line has no end.
-func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
-	listing := lines.NewReader(r)
-	var (
-		decoded  jsonMessage
-		message  queue.Message
-		readable bool
-	)
-	for {
-		line, err := listing.Next()
-		switch {
-		case err == nil, errors.Is(err, lines.ErrTooLong):
-		case errors.Is(err, io.EOF):
-			if unreadable > 0 && !readable {
-				return unreadable, errNoListing
-			}
-			return unreadable, nil
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			return unreadable, errCutOff
-		default:
-			return unreadable, err
-		}
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		decoded.reset()
-		if err == nil && json.Unmarshal(line, &decoded) == nil && decoded.complete() {
-			readable = true
-		} else {
-			unreadable++
-			decoded.salvage(line)
-		}
-		decoded.fill(&message)
-		visit(&message)
+// jsonParser reads the lines of postqueue -j.
+type jsonParser struct {
+	visit      func(*queue.Message)
+	decoded    jsonMessage
+	message    queue.Message
+	lines      int64 // from { to }
+	unreadable int64 // of these
+	cutOff     bool
+}
+
+// line reads a line and reports whether it is part of a listing. One that cannot be parsed is visited as a message
+// with what its leading members say. err is that of reading the line.
+func (p *jsonParser) line(line []byte, isLast bool, err error) bool {
+	tooLong := errors.Is(err, lines.ErrTooLong)
+	if text := bytes.TrimSpace(line); !tooLong && (text[0] != '{' || text[len(text)-1] != '}') {
+		p.cutOff = isLast && text[0] == '{'
+		return p.cutOff
 	}
+	if p.cutOff = isLast; isLast {
+		return true // it may be the beginning of a longer one
+	}
+	p.lines++
+	p.decoded.reset()
+	if tooLong || json.Unmarshal(line, &p.decoded) != nil || !p.decoded.complete() {
+		p.unreadable++
+		p.decoded.salvage(line)
+	}
+	p.decoded.fill(&p.message)
+	p.visit(&p.message)
+	return true
+}
+
+func (p *jsonParser) verdict() error {
+	switch {
+	case p.cutOff:
+		return errCutOff
+	case p.lines > 0 && p.unreadable == p.lines:
+		return errNoListing
+	}
+	return nil
 }
 
 // salvage reads what an unreadable line says before its addresses. postqueue writes the numbers first, and

@@ -107,10 +107,15 @@ func TestParseJSON(t *testing.T) {
 			want:       []queue.Message{goodMessage, {Queue: queue.Hold, Arrival: time.Unix(5, 0)}},
 			unreadable: 1,
 		},
-		{name: "no object", listing: good + "[]\n", want: []queue.Message{goodMessage, {}}, unreadable: 1},
 		{
-			name:       "no line can be understood",
-			listing:    "[]\n{}\n",
+			name:       "an object without any member",
+			listing:    good + "{}\n",
+			want:       []queue.Message{goodMessage, {}},
+			unreadable: 1,
+		},
+		{
+			name:       "no line can be parsed",
+			listing:    "{x}\n{}\n",
 			want:       []queue.Message{{}, {}},
 			unreadable: 2,
 			err:        errNoListing,
@@ -203,10 +208,20 @@ func TestParseText(t *testing.T) {
 			err:     "the listing has 1 messages of 0 KiB, but its summary says 2 of 0 KiB: lines are missing; make it again",
 		},
 		{
-			name:    "the sizes are others",
+			name:    "before 3.1 the summary has the sizes of files",
 			listing: header + "BF7D49EA4C2     2047 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 2 Kbytes in 1 Request.\n",
 			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 2047, Sender: "MAILER-DAEMON"}},
-			err:     "the listing has 1 messages of 1 KiB, but its summary says 1 of 2 KiB: lines are missing; make it again",
+		},
+		{
+			name:    "up to 2.2 a long size touches the mark",
+			listing: header + "BF7D49EA4C2*10087383 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 9854 Kbytes in 1 Request.\n",
+			want:    []queue.Message{{Queue: queue.Active, ID: "BF7D49EA4C2", SizeBytes: 10087383, Sender: "MAILER-DAEMON"}},
+		},
+		{
+			name:    "the messages are larger than the summary says",
+			listing: header + "BF7D49EA4C2     2048 Mon Nov 23 17:37:12 MAILER-DAEMON\n\n-- 1 Kbytes in 1 Request.\n",
+			want:    []queue.Message{{ID: "BF7D49EA4C2", SizeBytes: 2048, Sender: "MAILER-DAEMON"}},
+			err:     "the listing has 1 messages of 2 KiB, but its summary says 1 of 1 KiB: lines are missing; make it again",
 		},
 		{
 			name:    "a line that is not a message",

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,29 +38,28 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 		return queue.Facts{}, err
 	}
 	facts.Detail = c.String()
+	parser := listingParser{visit: visit}
+	if format == "-p" {
+		parser.text = &textParser{visit: visit}
+	}
 	var listingErr error
 	stderr, err := c.run(ctx, func(r io.Reader) error {
-		if format == "-j" {
-			facts.Unreadable, listingErr = parseJSON(r, visit)
-		} else {
-			facts.Indistinct, facts.NoArrivalTimes = indistinctInText, true
-			listingErr = parseText(r, visit)
-		}
+		listingErr = parser.parse(r)
 		// If the listing could be read to its end, postqueue knows best what is wrong with it.
 		if errors.Is(listingErr, os.ErrDeadlineExceeded) || errors.As(listingErr, new(*fs.PathError)) {
 			return listingErr
 		}
 		return nil
 	})
-	if reason, ok := cutDiagnostic(stderr, "warning: Mail system is down -- accessing queue directly"); ok {
-		// Root gets a listing and exit status 0 nevertheless.
-		facts.Down = cmp.Or(reason, "reason unknown")
-	}
+	parser.diagnostics = stderr
+	facts = parser.facts(facts)
 	switch {
 	case ctx.Err() != nil:
 		return facts, context.Cause(ctx)
 	case err != nil:
 		return facts, p.explain(ctx, c, stderr, err)
+	case listingErr == nil && failureLine.MatchString(stderr):
+		return facts, fmt.Errorf("the listing is not whole, Postfix says: %s", failureLine.FindString(stderr))
 	default:
 		return facts, listingErr
 	}
@@ -108,13 +106,16 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 
 // denied says that a user is not in authorized_mailq_users. Postfix calls every user without a name unknown.
 func (p *Postqueue) denied(ctx context.Context, name, number string) error {
-	who := "user " + name
-	if name == "unknown" {
-		who = "user " + number + ", which has no name,"
-	}
 	present := p.presentValue(ctx, "authorized_mailq_users")
 	return fmt.Errorf("%s is not allowed to view the mail queue; as root: %s",
-		who, addToList(p.configDir, "authorized_mailq_users", present, name))
+		userOf(name, number), addToList(p.configDir, "authorized_mailq_users", present, name))
+}
+
+func userOf(name, number string) string {
+	if name == "unknown" {
+		return "user " + number + ", which has no name,"
+	}
+	return "user " + name
 }
 
 // cutDiagnostic returns what follows text in the line of postqueue's diagnostics that begins with it.

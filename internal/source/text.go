@@ -2,14 +2,11 @@ package source
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
@@ -28,96 +25,79 @@ func isTextHeader(line []byte) bool {
 	return len(title) < len(line) && bytes.HasPrefix(title, []byte("Queue ID-"))
 }
 
-// parseText reads the output of postqueue -p, as showq_compat.c of Postfix writes it: a header; for each message
-// a line, its reasons and recipients, and a blank line; and a summary. The error is errCutOff if the summary is
-// missing, and another one if it contradicts the messages.
-func parseText(r io.Reader, visit func(*queue.Message)) error {
-	p := textParser{visit: visit}
-	listing := lines.NewReader(r)
-	for {
-		line, err := listing.Next()
-		switch {
-		case err == nil, errors.Is(err, lines.ErrTooLong):
-			p.line(line)
-			continue
-		case errors.Is(err, io.ErrUnexpectedEOF):
-			p.line(bytes.TrimSuffix(line, []byte("\r")))
-			err = io.EOF
-		}
-		p.flush()
-		if !errors.Is(err, io.EOF) {
-			return err
-		}
-		return p.verdict()
-	}
-}
-
+// textParser reads the lines of postqueue -p, as showq_compat.c of Postfix writes them: a header; for each message
+// a line, its reasons and recipients, and a blank line; and a summary.
 type textParser struct {
 	visit   func(*queue.Message)
 	message queue.Message
 	open    bool   // message is not complete yet
 	reason  string // of the recipients that follow
 
+	begun, empty        bool
 	messages, sizeBytes int64
-	empty               bool
 	summary             []string // of textSummary: KiB and messages
 }
 
-// textSummary is the last line. Only its exact form ends a listing.
-var textSummary = regexp.MustCompile(`^-- (\d+) Kbytes in (\d+) Requests?\.$`)
+var (
+	// textMessage is the line of a message: ID, marks, size, time, sender. Up to Postfix 2.2 a size of eight digits
+	// touches the mark.
+	textMessage = regexp.MustCompile(`^([0-9A-Za-z]+)(?:([*!#]+) *| +)(\d+) +[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d +(.*)$`)
+	// textSummary is the last line. Only its exact form ends a listing.
+	textSummary = regexp.MustCompile(`^-- (\d+) Kbytes in (\d+) Requests?\.$`)
+)
 
-func (p *textParser) line(line []byte) {
+// line reads a line and reports whether it is part of a listing, at this place.
+func (p *textParser) line(line []byte) bool {
 	text := bytes.TrimLeft(line, " ")
-	indented := len(text) < len(line)
+	isEnd := p.empty || p.summary != nil
 	switch {
 	case len(text) == 0:
 		p.flush()
-	case text[0] == '(':
+		return true
+	case isEnd:
+		return false
+	case !p.begun:
+		p.begun, p.empty = true, string(line) == textEmpty
+		return p.empty || isTextHeader(line)
+	case text[0] == '(' && p.open:
 		// Never an address: one that begins so is quoted.
 		if p.reason = strings.TrimSuffix(string(text[1:]), ")"); p.reason == noTextReason {
 			p.reason = ""
 		}
-	case indented:
-		if p.open {
-			p.message.Recipients = append(p.message.Recipients, queue.Recipient{Address: string(text), Reason: p.reason})
-		}
-	case bytes.HasPrefix(line, []byte("-- ")):
-		p.summary = textSummary.FindStringSubmatch(string(line))
-	case isTextHeader(line):
-	case string(line) == textEmpty:
-		p.empty = true
-	default:
-		p.begin(string(line))
+		return true
+	case len(text) < len(line):
+		p.message.Recipients = append(p.message.Recipients, queue.Recipient{Address: string(text), Reason: p.reason})
+		return p.open
 	}
+	p.flush()
+	if p.summary = textSummary.FindStringSubmatch(string(line)); p.summary != nil {
+		return true
+	}
+	return p.begin(textMessage.FindStringSubmatch(string(line)))
 }
 
-// begin reads the line of a message: ID with its marks, size, four words of time, sender. It skips any other
-// line: the summary shows the loss.
-func (p *textParser) begin(line string) {
-	p.flush()
-	id, rest, _ := strings.Cut(line, " ")
-	id, forced := strings.CutSuffix(id, "#")
-	id, active := strings.CutSuffix(id, "*")
-	id, held := strings.CutSuffix(id, "!")
-	sizeText, rest, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
-	size, err := strconv.ParseInt(sizeText, 10, 64)
-	if id == "" || err != nil || size < 0 {
-		return
+// begin begins the message of a line, and reports whether it is one.
+func (p *textParser) begin(line []string) bool {
+	if line == nil {
+		return false
 	}
-	for range 4 { // Mon Nov 23 17:14:59
-		_, rest, _ = strings.Cut(strings.TrimLeft(rest, " "), " ")
+	id, marks, sender := line[1], line[2], line[4]
+	size, err := strconv.ParseInt(line[3], 10, 64)
+	if err != nil {
+		return false
 	}
 	p.open, p.reason = true, ""
 	p.message = queue.Message{
-		ID: id, SizeBytes: size, ForcedExpire: forced,
-		Sender: strings.TrimLeft(rest, " "), Recipients: p.message.Recipients[:0],
+		ID: id, SizeBytes: size, ForcedExpire: strings.Contains(marks, "#"),
+		Sender: sender, Recipients: p.message.Recipients[:0],
 	}
 	switch {
-	case active:
+	case strings.Contains(marks, "*"):
 		p.message.Queue = queue.Active
-	case held:
+	case strings.Contains(marks, "!"):
 		p.message.Queue = queue.Hold
 	}
+	return true
 }
 
 func (p *textParser) flush() {
@@ -130,15 +110,19 @@ func (p *textParser) flush() {
 	p.visit(&p.message)
 }
 
+// verdict compares the messages with the summary. Before Postfix 3.1 that sums the sizes of queue files, which are
+// larger than the messages in them.
 func (p *textParser) verdict() error {
-	messages, kib := strconv.FormatInt(p.messages, 10), strconv.FormatInt(p.sizeBytes/1024, 10)
+	p.flush()
+	messages, kib := strconv.FormatInt(p.messages, 10), p.sizeBytes/1024
 	switch {
-	case p.empty && p.messages == 0:
+	case p.empty:
 		return nil
 	case p.summary == nil:
 		return errCutOff
-	case p.summary[1] != kib || p.summary[2] != messages:
-		return fmt.Errorf("the listing has %s messages of %s KiB, but its summary says %s of %s KiB: lines are missing; make it again",
+	}
+	if sum, err := strconv.ParseInt(p.summary[1], 10, 64); err != nil || sum < kib || p.summary[2] != messages {
+		return fmt.Errorf("the listing has %s messages of %d KiB, but its summary says %s of %s KiB: lines are missing; make it again",
 			messages, kib, p.summary[2], p.summary[1])
 	}
 	return nil
