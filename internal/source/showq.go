@@ -109,6 +109,9 @@ func parseShowq(r io.Reader, visit func(*queue.Message)) error {
 		case err != nil:
 			return err
 		case name == "":
+			if _, err := p.r.ReadByte(); !errors.Is(err, io.EOF) {
+				return cmp.Or(err, errors.New("something follows the end of the listing"))
+			}
 			return nil
 		case first && name == "protocol":
 			if err := p.banner(); err != nil {

@@ -93,8 +93,8 @@ func (r *messageReader) readBatch(dir *walkDir, ids []string) error {
 func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err error) {
 	fd, err := dir.fd.openAt(id)
 	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return f, false, nil // delivered meanwhile; a link; a socket; a device that is not there
+	case dir.confirmsGone(id, err):
+		return f, false, nil
 	case errors.Is(err, unix.EAGAIN) && r.queue == queue.Maildrop:
 		return f, false, nil // its owner holds a lease on it
 	case errors.Is(err, unix.EACCES) && r.passesOver(dir, id):
@@ -105,6 +105,9 @@ func (r *messageReader) open(dir *walkDir, id string) (f openFile, ok bool, err 
 	f = openFile{descriptor: fd, id: id, log: noFile}
 	if err := unix.Fstat(int(fd), &f.stat); err != nil || !isReady(&f.stat) {
 		f.close()
+		if dir.confirmsGone(id, err) {
+			err = nil
+		}
 		return f, false, err
 	}
 	if r.logs != nil {
@@ -126,8 +129,8 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 	m.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
 	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: queue.ArrivalTime(f.stat.Mtim.Sec)}
 	ok, err := r.window.readEnvelope(file, r.rules, m)
-	if errors.Is(err, unix.ESTALE) {
-		return nil // another host has delivered it meanwhile
+	if dir.confirmsGone(f.id, err) {
+		return nil
 	}
 	if ok && f.log.isOpen() {
 		err = r.logs.addReasons(m, f.log)
@@ -142,6 +145,18 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 		}
 	}
 	return nil
+}
+
+// confirmsGone reports whether an error means that a file has been delivered meanwhile, or is a link, a socket or a
+// device that is not there, and the directory agrees: it has no ready file of that name. A file system that loses
+// its files must not look like an empty queue.
+func (d *walkDir) confirmsGone(id string, err error) bool {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESTALE), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		stat, err := d.fd.statAt(id)
+		return errors.Is(err, unix.ENOENT) || err == nil && !isReady(&stat)
+	}
+	return false
 }
 
 func (r *messageReader) flush() {
