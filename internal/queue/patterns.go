@@ -48,6 +48,16 @@ func invalidExpression(expression string, err error) error {
 	return err
 }
 
+// AppliedPatterns returns patterns, as Texts returns them, that have been applied already: they are described and
+// never matched, so that it does not matter what they cost.
+func AppliedPatterns(texts []string) (p Patterns) {
+	for _, text := range texts {
+		expression, negated := strings.CutPrefix(text, "!")
+		p = append(p, Pattern{Text: expression, Negated: negated})
+	}
+	return p
+}
+
 // Match reports whether the text matches one of the patterns, if there are any that are not negated, and none of
 // the negated ones.
 func (p Patterns) Match(text string) bool {

@@ -1,9 +1,9 @@
 package snapshot
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -13,14 +13,14 @@ import (
 type document struct {
 	Format    string     `json:"format"`
 	Version   int        `json:"version"`
-	Taken     int64      `json:"taken"`
+	Taken     *int64     `json:"taken"`
 	Instances []instance `json:"instances"`
 }
 
 type instance struct {
 	Name      string `json:"name"`
 	ConfigDir string `json:"config_dir,omitempty"`
-	Up        bool   `json:"up"`
+	Up        *bool  `json:"up"`
 	Down      string `json:"down,omitempty"`  // why it is not up
 	Error     string `json:"error,omitempty"` // why there are no numbers
 	Source    string `json:"source,omitempty"`
@@ -42,11 +42,12 @@ type filter struct {
 	OlderThan  int64        `json:"filter_older_than,omitempty"` // seconds
 }
 
+// tally has pointers to tell a member that is absent or null from a zero.
 type tally struct {
-	Messages     int64  `json:"messages"`
-	SizeBytes    int64  `json:"size_bytes"`
-	Recipients   int64  `json:"recipients"`
-	ForcedExpire int64  `json:"forced_expire"`
+	Messages     *int64 `json:"messages"`
+	SizeBytes    *int64 `json:"size_bytes"`
+	Recipients   *int64 `json:"recipients"`
+	ForcedExpire *int64 `json:"forced_expire"`
 	Oldest       *int64 `json:"oldest_arrival,omitempty"`
 	// Of a queue that is not empty.
 	Ages  *histogram `json:"ages,omitempty"`
@@ -61,7 +62,8 @@ type histogram struct {
 }
 
 func toInstance(r queue.Reading) instance {
-	i := instance{Name: r.Instance.Name, ConfigDir: r.Instance.ConfigDir}
+	up := r.Complete()
+	i := instance{Name: r.Instance.Name, ConfigDir: r.Instance.ConfigDir, Up: &up}
 	if r.Err != nil {
 		i.Error = r.Err.Error()
 	}
@@ -70,7 +72,6 @@ func toInstance(r queue.Reading) instance {
 		return i
 	}
 	i.Source, i.Down, i.filter = s.Source, s.Down, toFilter(s.Filter)
-	i.Up = r.Err == nil && s.Down == ""
 	if r.Err != nil {
 		return i
 	}
@@ -119,7 +120,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 		return r, nil
 	case i.Error != "":
 		return r, errors.New("it has numbers and an error")
-	case (i.Down == "") != i.Up:
+	case i.Up == nil:
+		return r, errors.New("up is missing")
+	case (i.Down == "") != *i.Up:
 		return r, errors.New("up and down contradict each other")
 	}
 	if s.Total, err = i.Total.toQueue(); err != nil {
@@ -140,7 +143,34 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 			s.Indistinct = append(s.Indistinct, name)
 		}
 	}
-	return r, nil
+	return r, i.checkSum(s)
+}
+
+// checkSum returns an error if the total cannot be that of the queues.
+func (i *instance) checkSum(s *queue.Summary) error {
+	var sum queue.Tally
+	for name := range i.ByQueue {
+		t := s.Queues[name]
+		if t == nil {
+			return fmt.Errorf(`unknown queue "%s"`, name)
+		}
+		sum.Messages += t.Messages
+		sum.SizeBytes += t.SizeBytes
+		sum.Recipients += t.Recipients
+		sum.ForcedExpire += t.ForcedExpire
+	}
+	isWhole := len(s.Indistinct) == 0 && s.Unreadable == 0 // of an unreadable line even the queue may be unknown
+	for name, numbers := range map[string][2]int64{
+		"messages":      {s.Total.Messages, sum.Messages},
+		"size_bytes":    {s.Total.SizeBytes, sum.SizeBytes},
+		"recipients":    {s.Total.Recipients, sum.Recipients},
+		"forced_expire": {s.Total.ForcedExpire, sum.ForcedExpire},
+	} {
+		if numbers[0] < numbers[1] || isWhole && numbers[0] != numbers[1] {
+			return fmt.Errorf("%s: the total is %d, but the queues add up to %d", name, numbers[0], numbers[1])
+		}
+	}
+	return nil
 }
 
 func toFilter(f queue.Filter) filter {
@@ -155,23 +185,20 @@ func (doc *filter) toQueue() (queue.Filter, error) {
 	if f.OlderThan < 0 {
 		return f, errors.New("filter_older_than is negative")
 	}
-	add := func(name string, texts []string, to *queue.Patterns) error {
-		for _, text := range texts {
-			if err := to.UnmarshalText([]byte(text)); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+	for i, name := range f.Queues {
+		if !slices.Contains(queue.Names(), name) || slices.Contains(f.Queues[:i], name) {
+			return f, fmt.Errorf(`filter_queues: "%s" is unknown or there twice`, name)
 		}
-		return nil
 	}
-	err := cmp.Or(
-		add("filter_senders", doc.Senders, &f.Senders),
-		add("filter_recipients", doc.Recipients, &f.Recipients),
-		add("filter_reasons", doc.Reasons, &f.Reasons))
-	return f, err
+	if f.Queues != nil && len(f.Queues) == 0 {
+		return f, errors.New("filter_queues is empty")
+	}
+	f.Senders, f.Recipients, f.Reasons = queue.AppliedPatterns(doc.Senders), queue.AppliedPatterns(doc.Recipients), queue.AppliedPatterns(doc.Reasons)
+	return f, nil
 }
 
 func toTally(t *queue.Tally) *tally {
-	doc := &tally{Messages: t.Messages, SizeBytes: t.SizeBytes, Recipients: t.Recipients, ForcedExpire: t.ForcedExpire}
+	doc := &tally{Messages: &t.Messages, SizeBytes: &t.SizeBytes, Recipients: &t.Recipients, ForcedExpire: &t.ForcedExpire}
 	if !t.Oldest.IsZero() {
 		oldest := t.Oldest.Unix()
 		doc.Oldest = &oldest
@@ -185,14 +212,27 @@ func toTally(t *queue.Tally) *tally {
 
 // toQueue returns the tally without its histograms.
 func (doc *tally) toQueue() (queue.Tally, error) {
-	t := queue.Tally{
-		Messages: doc.Messages, SizeBytes: doc.SizeBytes, Recipients: doc.Recipients, ForcedExpire: doc.ForcedExpire,
+	var t queue.Tally
+	for _, member := range []struct {
+		name  string
+		value *int64
+		to    *int64
+	}{
+		{"messages", doc.Messages, &t.Messages},
+		{"size_bytes", doc.SizeBytes, &t.SizeBytes},
+		{"recipients", doc.Recipients, &t.Recipients},
+		{"forced_expire", doc.ForcedExpire, &t.ForcedExpire},
+	} {
+		switch {
+		case member.value == nil:
+			return t, fmt.Errorf("%s is missing", member.name)
+		case *member.value < 0:
+			return t, fmt.Errorf("%s is negative", member.name)
+		}
+		*member.to = *member.value
 	}
 	if doc.Oldest != nil {
 		t.Oldest = time.Unix(*doc.Oldest, 0)
-	}
-	if min(t.Messages, t.SizeBytes, t.Recipients, t.ForcedExpire) < 0 {
-		return t, errors.New("a number is negative")
 	}
 	return t, nil
 }
@@ -202,7 +242,7 @@ func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
 	switch {
 	case doc.Ages != nil && doc.Sizes != nil:
 		for _, h := range []*histogram{doc.Ages, doc.Sizes} {
-			if err := h.check(doc.Messages); err != nil {
+			if err := h.check(*doc.Messages); err != nil {
 				return nil, err
 			}
 		}
@@ -211,7 +251,7 @@ func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
 			Sizes: queue.Histogram{Bounds: doc.Sizes.Bounds, Counts: doc.Sizes.Counts, Sum: doc.Sizes.Sum},
 			Until: time.Unix(doc.Ages.Until, 0),
 		}, nil
-	case doc.Messages == 0:
+	case *doc.Messages == 0:
 		return queue.NewHistograms(taken), nil
 	}
 	return nil, nil //nolint:nilnil // no histograms, and nothing wrong with that
@@ -219,7 +259,7 @@ func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
 
 // check returns an error if this cannot be a histogram of that many messages.
 func (doc *histogram) check(messages int64) error {
-	if len(doc.Counts) != len(doc.Bounds)+1 || doc.Sum < 0 {
+	if len(doc.Bounds) == 0 || len(doc.Counts) != len(doc.Bounds)+1 || doc.Sum < 0 {
 		return errors.New("a histogram is malformed")
 	}
 	for i := 1; i < len(doc.Bounds); i++ {

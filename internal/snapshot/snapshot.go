@@ -3,11 +3,12 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -30,13 +31,16 @@ func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w (%w)", ErrDamaged, fmt.Errorf(format, args...))
 }
 
+const maxInstances = 1000
+
 // Write writes readings as a snapshot. A reading that failed or was cut short has its error in it and no numbers.
 // The snapshot is as old as its oldest numbers.
 func Write(w io.Writer, readings []queue.Reading, now time.Time) error {
-	doc := document{Format: Format, Version: Version, Taken: now.Unix()}
+	taken := now.Unix()
+	doc := document{Format: Format, Version: Version, Taken: &taken}
 	for _, r := range readings {
 		if s := r.Summary; s != nil && !s.AsOf.IsZero() {
-			doc.Taken = min(doc.Taken, s.AsOf.Unix())
+			taken = min(taken, s.AsOf.Unix())
 		}
 		doc.Instances = append(doc.Instances, toInstance(r))
 	}
@@ -48,37 +52,69 @@ func Write(w io.Writer, readings []queue.Reading, now time.Time) error {
 // Read reads what Write has written. Ages in the readings count up to now; taken is when the snapshot was taken.
 // The error wraps ErrDamaged unless reading failed.
 func Read(r io.Reader, now time.Time) (readings []queue.Reading, taken time.Time, err error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSize))
+	if err != nil {
+		return nil, taken, err
+	}
 	var doc document
-	decoder := json.NewDecoder(io.LimitReader(r, maxSize))
-	if err := decoder.Decode(&doc); err != nil {
-		return nil, taken, decodeError(err)
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, taken, damaged("%w", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, taken, damaged("something follows it")
+	if err := checkMembers(json.NewDecoder(bytes.NewReader(text))); err != nil {
+		return nil, taken, damaged("%w", err)
 	}
-	if doc.Format != Format || doc.Version != Version || len(doc.Instances) == 0 {
+	switch {
+	case doc.Format != Format || doc.Version != Version || len(doc.Instances) == 0:
 		return nil, taken, damaged("version %d", doc.Version)
+	case doc.Taken == nil:
+		return nil, taken, damaged("taken is missing")
+	case len(doc.Instances) > maxInstances:
+		return nil, taken, damaged("%d instances", len(doc.Instances))
 	}
-	taken = time.Unix(doc.Taken, 0)
+	taken = time.Unix(*doc.Taken, 0)
+	labels := map[string]bool{}
 	for _, i := range doc.Instances {
 		reading, err := i.reading(now, taken)
 		if err != nil {
 			return nil, taken, damaged("instance %s: %w", i.Name, err)
 		}
-		isNamesake := func(other queue.Reading) bool { return other.Instance.Label() == reading.Instance.Label() }
-		if slices.ContainsFunc(readings, isNamesake) {
-			return nil, taken, damaged("two instances are %s in metrics", reading.Instance.Label())
+		label := reading.Instance.Label()
+		if labels[label] {
+			return nil, taken, damaged("two instances are %s in metrics", label)
 		}
+		labels[label] = true
 		readings = append(readings, reading)
 	}
 	return readings, taken, nil
 }
 
-func decodeError(err error) error {
-	_, syntax := errors.AsType[*json.SyntaxError](err)
-	_, mismatch := errors.AsType[*json.UnmarshalTypeError](err)
-	if syntax || mismatch || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return damaged("%w", err)
+// checkMembers returns an error if an object of the document has a member twice: readers of JSON disagree about which
+// of them counts.
+func checkMembers(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
 	}
+	if _, isCompound := token.(json.Delim); !isCompound {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if token == json.Delim('{') {
+			name, err := d.Token()
+			if err != nil {
+				return err
+			}
+			folded := strings.ToLower(name.(string)) // as package json compares names
+			if seen[folded] {
+				return fmt.Errorf("%s is there twice", name)
+			}
+			seen[folded] = true
+		}
+		if err := checkMembers(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
 	return err
 }

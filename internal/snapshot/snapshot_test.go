@@ -133,8 +133,10 @@ func TestSnapshotHistograms(t *testing.T) {
 		}
 	}
 
+	const one, none = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0}`,
+		`{"messages": 0, "size_bytes": 0, "recipients": 0, "forced_expire": 0}`
 	without := `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true,
-		"total": {"messages": 1}, "queues": {"hold": {"messages": 1}, "active": {"messages": 0}}}]}`
+		"total": ` + one + `, "queues": {"hold": ` + one + `, "active": ` + none + `}}]}`
 	readings, _, err = Read(strings.NewReader(without), now)
 	if err != nil {
 		t.Fatal(err)
@@ -188,8 +190,8 @@ func TestSnapshotKeepsTheFilter(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(queue.Pattern{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if !got.Reasons.Match("connection REFUSED") || got.Senders.Match("root@example.com") {
-		t.Error("the patterns that were read do not match as those that were written")
+	if got.String() != want.String() {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
@@ -296,29 +298,32 @@ func TestSnapshotIsAsOldAsItsNumbers(t *testing.T) {
 }
 
 func TestImpossibleNumbersAreRefused(t *testing.T) {
-	const head = `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true, `
+	const (
+		head = `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true, `
+		one  = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0}`
+		ones = `"total": ` + one + `, "queues": {"hold": ` + one + `}, `
+	)
 	tests := map[string]string{
-		"equal bounds": `"total": {"messages": 1}, "queues": {"hold": {"messages": 1,
+		"equal bounds": `"total": ` + one + `, "queues": {"hold": {
+			"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0,
 			"ages": {"bounds": [1, 1], "counts": [1, 0, 0], "sum": 1},
 			"sizes": {"bounds": [1, 2], "counts": [1, 0, 0], "sum": 1}}}`,
-		"a ranking with more of an age than its total": `"total": {"messages": 1}, "breakdown": {"recipients":
+		"a ranking with more of an age than its total": ones + `"breakdown": {"recipients":
 			{"rows": [{"key": "a", "count": 1, "by_age": [2]}], "total": {"count": 1, "by_age": [1]}}}`,
-		"a ranking with more than its total": `"total": {"messages": 1}, "breakdown": {"senders":
+		"a ranking with more than its total": ones + `"breakdown": {"senders":
 			{"rows": [{"key": "a", "count": 2}], "total": {"count": 1}}}`,
-		"a reason of the breakdown": `"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", ` +
-			`"messages": -1}]}`,
-		"an undercount":              `"total": {"messages": 1}, "breakdown": {"senders": {"error": -1}}`,
-		"a total of a ranking":       `"total": {"messages": 1}, "breakdown": {"senders": {"total": {"count": -1}}}`,
-		"a number of a reason":       `"total": {"messages": 1}, "deferral_reasons": {"other": -1}`,
-		"an age of the filter":       `"total": {"messages": 1}, "filter_older_than": -1`,
-		"a pattern of the filter":    `"total": {"messages": 1}, "filter_senders": ["("]`,
-		"a number of force-expired":  `"total": {"messages": 1, "forced_expire": -1}`,
-		"a number of a queue":        `"total": {"messages": 1}, "queues": {"hold": {"messages": -1}}`,
-		"numbers that are not known": `"queues": {"hold": {"messages": 1}}`,
+		"a reason of the breakdown":  ones + `"breakdown": {"reasons": [{"category": "x", "messages": -1}]}`,
+		"an undercount":              ones + `"breakdown": {"senders": {"error": -1}}`,
+		"a total of a ranking":       ones + `"breakdown": {"senders": {"total": {"count": -1}}}`,
+		"a number of a reason":       ones + `"deferral_reasons": {"other": -1}`,
+		"an age of the filter":       ones + `"filter_older_than": -1`,
+		"a number of force-expired":  strings.ReplaceAll(ones, `"forced_expire": 0`, `"forced_expire": -1`) + `"down": ""`,
+		"a number of a queue":        `"total": ` + one + `, "queues": {"hold": {"messages": -1}}`,
+		"numbers that are not known": `"queues": {"hold": ` + one + `}`,
 	}
 	for _, numbers := range []string{
-		`"total": {"messages": 1}`,
-		`"total": {"messages": 1}, "breakdown": {"reasons": [{"category": "x", "messages": 0}]}`,
+		ones + `"down": ""`,
+		ones + `"breakdown": {"reasons": [{"category": "x", "messages": 0}]}`,
 	} {
 		if _, _, err := Read(strings.NewReader(head+numbers+"}]}"), now); err != nil {
 			t.Errorf("%s: %v", numbers, err)
