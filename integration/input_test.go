@@ -32,8 +32,12 @@ func TestInput(t *testing.T) {
 			cause:   `the input is empty`,
 		},
 		"no listing": {
-			content: "postqueue: fatal: Queue report unavailable\n",
+			content: "root:x:0:0:root:/root:/bin/sh\n",
 			cause:   `the input is not the output of postqueue -j or postqueue -p`,
+		},
+		"what postqueue said instead of a listing": {
+			content: "postqueue: fatal: Queue report unavailable\n",
+			cause:   `there is no listing, Postfix says: postqueue: fatal: Queue report unavailable`,
 		},
 		"JSON cut inside a line": {
 			content: strings.TrimSuffix(lines, "}\n"),

@@ -51,7 +51,7 @@ func (p *listingParser) parse(r io.Reader) error {
 		switch {
 		case err == nil, isLast, errors.Is(err, lines.ErrTooLong):
 			if !p.line(line, isLast, err) {
-				p.foreign = cmp.Or(p.foreign, p.notPart(n, line))
+				p.foreign = cmp.Or(p.foreign, p.notPart(n, line, isLast))
 				p.useless++
 			}
 		case errors.Is(err, io.EOF):
@@ -94,14 +94,17 @@ func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 }
 
 // notPart returns the error for a line that is not part of a listing.
-func (p *listingParser) notPart(n int, line []byte) error {
+func (p *listingParser) notPart(n int, line []byte, isLast bool) error {
 	switch text := bytes.TrimSpace(line); {
 	case n == 1 && text[0] == '[', p.json != nil && p.json.lines == 0:
 		return errReformatted
 	case p.json == nil && p.text == nil:
 		return errNotAListing
+	case p.text != nil && isLast:
+		return errCutOff
 	default:
-		return fmt.Errorf("line %d is not part of the listing: %s; make it again, without the output of anything else", n, text[:min(len(text), 60)])
+		return fmt.Errorf("line %d is not part of the listing: %s; make it again, without the output of anything else",
+			n, text[:min(len(text), 60)])
 	}
 }
 

@@ -60,6 +60,8 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 		return facts, p.explain(ctx, c, stderr, err)
 	case listingErr == nil && failureLine.MatchString(stderr):
 		return facts, fmt.Errorf("the listing is not whole, Postfix says: %s", failureLine.FindString(stderr))
+	case errors.Is(listingErr, errNotAListing):
+		return facts, fmt.Errorf("what %s prints is not a listing of the queue; run it by hand as this user", c)
 	default:
 		return facts, listingErr
 	}
