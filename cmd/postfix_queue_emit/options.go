@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -132,20 +131,11 @@ func (o *options) emitOptions(several bool) emit.Options {
 }
 
 func (o *options) target(stdout io.Writer, getenv func(string) string) (deliver.Target, error) {
-	to := o.To
-	if to == "udp://" {
-		switch {
-		case !o.Format.StatsD:
-			return nil, fmt.Errorf("--to udp:// alone is where StatsD listens; format %s needs udp://HOST:PORT", o.Format.Name)
-		case o.TagStyle == emit.TagsDatadog:
-			to = cmp.Or(deliver.DatadogTarget(getenv), to)
-		}
+	if o.To == "udp://" {
+		return o.targetFromEnvironment(getenv)
 	}
-	target, err := deliver.ParseTarget(to, stdout, getenv)
-	switch {
-	case err != nil && to != o.To:
-		return nil, fmt.Errorf("the environment variables for DogStatsD: %w", err)
-	case err != nil:
+	target, err := deliver.ParseTarget(o.To, stdout)
+	if err != nil {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
 	if _, ok := target.(deliver.Datagram); ok && !o.Format.Lines {
@@ -154,6 +144,18 @@ func (o *options) target(stdout io.Writer, getenv func(string) string) (deliver.
 	}
 	if file, ok := target.(deliver.File); ok && o.Breakdown {
 		target = deliver.PrivateFile{File: file}
+	}
+	return target, nil
+}
+
+// targetFromEnvironment returns where StatsD listens. No text of the environment is read as a value of --to.
+func (o *options) targetFromEnvironment(getenv func(string) string) (deliver.Target, error) {
+	if !o.Format.StatsD {
+		return nil, fmt.Errorf("--to udp:// alone is where StatsD listens; format %s needs udp://HOST:PORT", o.Format.Name)
+	}
+	target, err := deliver.FromEnvironment(getenv, o.TagStyle == emit.TagsDatadog)
+	if err != nil {
+		return nil, fmt.Errorf("--to udp://: %w", err)
 	}
 	return target, nil
 }

@@ -83,7 +83,7 @@ func listen(t *testing.T, network string) (net.Listener, Target) {
 
 func parseTarget(t *testing.T, text string) Target {
 	t.Helper()
-	target, err := ParseTarget(text, nil, nil)
+	target, err := ParseTarget(text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -55,14 +56,10 @@ func FuzzParseTarget(f *testing.F) {
 		"-", "udp://", "udp://h:1", "udp://[::1]:8125", "tcp://h:2003", "unix:///run/s", "unixgram:///run/s", "./x",
 		"/x", "http://h:1",
 	} {
-		f.Add(text, "", "")
+		f.Add(text)
 	}
-	f.Add("udp://", "fe80::1%eth0", "9125")
-	f.Add("udp://", "[::1]", "")
-	f.Add("udp://", "h:1", "x")
-	f.Fuzz(func(t *testing.T, text, host, port string) {
-		env := map[string]string{"STATSD_HOST": host, "STATSD_PORT": port}
-		target, err := ParseTarget(text, io.Discard, func(name string) string { return env[name] })
+	f.Fuzz(func(t *testing.T, text string) {
+		target, err := ParseTarget(text, io.Discard)
 		if err != nil {
 			if target != nil || err.Error() == "" {
 				t.Errorf("%q: target %v, error %q", text, target, err)
@@ -73,29 +70,32 @@ func FuzzParseTarget(f *testing.F) {
 	})
 }
 
-func FuzzDatadogTarget(f *testing.F) {
-	f.Add("udp://h:1", "", "")
-	f.Add("udp://[::1]", "", "9")
-	f.Add("unix:///run/s", "h", "")
-	f.Add("unixstream:///run/s", "", "")
-	f.Add("", "::1", "8125")
-	f.Fuzz(func(t *testing.T, url, host, port string) {
-		env := map[string]string{"DD_DOGSTATSD_URL": url, "DD_AGENT_HOST": host, "DD_DOGSTATSD_PORT": port}
-		getenv := func(name string) string { return env[name] }
-		text := DatadogTarget(getenv)
-		if text == "" {
-			if url+host+port != "" {
-				t.Errorf("%q, %q and %q do not count", url, host, port)
+// Nothing in the environment leads to anything but a receiver of datagrams, and an error names the variable.
+func FuzzFromEnvironment(f *testing.F) {
+	f.Add("DD_DOGSTATSD_URL", "udp://h:1", "", true)
+	f.Add("DD_DOGSTATSD_URL", "udp://[::1]", "9", true)
+	f.Add("DD_DOGSTATSD_URL", "unix:///run/s", "", true)
+	f.Add("DD_DOGSTATSD_URL", "unixstream:///run/s", "", true)
+	f.Add("DD_DOGSTATSD_URL", "/tmp/v", "", true)
+	f.Add("DD_AGENT_HOST", "::1", "8125", true)
+	f.Add("STATSD_HOST", "fe80::1%eth0", "9125", false)
+	f.Add("STATSD_HOST", "h:1", "x", false)
+	f.Fuzz(func(t *testing.T, variable, value, port string, datadog bool) {
+		env := environment{"STATSD_PORT": port, "DD_DOGSTATSD_PORT": port, variable: value}
+		target, err := FromEnvironment(env.getenv, datadog)
+		if err != nil {
+			named := false
+			for _, name := range []string{statsdHost, statsdPort, datadogURL, datadogHost, datadogPort} {
+				named = named || strings.HasPrefix(err.Error(), "invalid "+name+` "`+env[name]+`": want `)
+			}
+			if !named || target != (Datagram{}) {
+				t.Errorf("%v: target %v, error %q", env, target, err)
 			}
 			return
 		}
-		target, err := ParseTarget(text, io.Discard, getenv)
-		if err != nil {
-			return
-		}
-		checkTarget(t, text, target)
-		if _, isDatagram := target.(Datagram); !isDatagram && text != url {
-			t.Errorf("%q, %q and %q: target %v", url, host, port, target)
+		checkTarget(t, fmt.Sprint(env), target)
+		if target.network == "unixgram" && !strings.HasSuffix(env[datadogURL], "://"+target.address) {
+			t.Errorf("%v: target %v", env, target)
 		}
 	})
 }
