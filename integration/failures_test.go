@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -239,5 +240,67 @@ func TestNoMainCF(t *testing.T) {
 			failure{as: user, args: append(viaPostqueue, "-d", dir),
 				cause: `cannot open ` + regexp.QuoteMeta(dir) + `/main.cf: No such file or directory`}.verify(t)
 		})
+	}
+}
+
+// As root, no program runs that another user's main.cf names: a postqueue that finds the mail system down would run
+// its showq.
+func TestConfigOfAnotherUser(t *testing.T) {
+	startWithMail(t, 1)
+	home := ownedDir(t, "nobody")
+	dir, bin, ran := filepath.Join(home, "etc"), filepath.Join(home, "bin"), filepath.Join(home, "ran")
+	as := func(program string, args ...string) {
+		t.Helper()
+		if r := nobody.run(t, program, args...); r.exitCode != 0 {
+			t.Fatal(r)
+		}
+	}
+	as("mkdir", dir, bin, home+"/q", home+"/q/public")
+	as("sh", "-c", fmt.Sprintf("echo queue_directory = %[1]s/q >%[1]s/etc/main.cf", home))
+	as("sh", "-c", fmt.Sprintf("echo daemon_directory = %[1]s/bin >>%[1]s/etc/main.cf", home))
+	as("sh", "-c", fmt.Sprintf("printf '#!/bin/sh\\nid >%s\\n' >%s/showq; chmod +x %[2]s/showq", ran, bin))
+	settled := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(dir, "main.cf"), settled, settled); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(path, remedy string) {
+		t.Helper()
+		for _, source := range []string{"auto", "postqueue"} {
+			failure{
+				as: root, args: []string{"-d", dir, "--source", source},
+				cause: regexp.QuoteMeta(path) + `.*, and Postfix would run what it names as root; .*`,
+				check: regexp.QuoteMeta(remedy+path) + "$",
+			}.verify(t)
+		}
+		if _, err := os.Stat(ran); err == nil {
+			t.Fatalf("the program of another user ran: %s", readContrib(t, ran))
+		}
+	}
+	refused(dir+"/main.cf", "chown -h root ")
+	// Who owns the directory can replace the file.
+	for _, path := range []string{dir + "/main.cf", dir, home} {
+		refused(path, "chown -h root ")
+		if err := os.Chown(path, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chmod(t, dir+"/main.cf", 0o664)
+	refused(dir+"/main.cf", "chmod go-w ")
+	chmod(t, dir+"/main.cf", 0o644)
+	if a := root.check(t, "-d", dir); strings.Contains(a.text, "would run what it names") {
+		t.Errorf("the configuration of root is refused: %s", a)
+	}
+	if _, err := os.Stat(ran); err != nil {
+		t.Errorf("nothing would have run: %v", err)
+	}
+	// The default instance is judged, too.
+	chmod(t, configDir, 0o777)
+	defer chmod(t, configDir, 0o755)
+	failure{
+		as: root, args: viaPostqueue,
+		cause: `others than root may write to /etc/postfix, .*chmod go-w /etc/postfix`,
+	}.verify(t)
+	if a := nobody.check(t); a.state != "OK" {
+		t.Errorf("an ordinary user is not affected: %s", a)
 	}
 }

@@ -159,9 +159,16 @@ func lastLine(text string) string {
 // sbinDirs are the usual directories of Postfix's administration programs.
 var sbinDirs = []string{"/usr/sbin", "/usr/local/sbin", "/opt/local/sbin", "/sbin"}
 
+// programs is where Postfix's programs are looked for.
+type programs struct {
+	dirs   []string
+	inPath bool // postconf also in PATH; not as root, whose PATH others may have set
+}
+
 // locate returns the absolute path of a program of Postfix: from one of dirs, or from the command_directory that
 // postconf prints.
-func locate(ctx context.Context, dirs []string, program string) (string, error) {
+func (p programs) locate(ctx context.Context, program string) (string, error) {
+	dirs := p.dirs
 	for _, dir := range dirs {
 		if path := filepath.Join(dir, program); isExecutable(path) {
 			return path, nil
@@ -172,12 +179,12 @@ func locate(ctx context.Context, dirs []string, program string) (string, error) 
 			program, strings.Join(dirs, ", "))
 	}
 	if program == "postconf" {
-		if path, err := exec.LookPath(program); err == nil {
+		if path, err := exec.LookPath(program); err == nil && p.inPath {
 			return path, nil
 		}
 		return "", notFound(dirs)
 	}
-	postconf, err := locate(ctx, dirs, "postconf")
+	postconf, err := p.locate(ctx, "postconf")
 	if err != nil {
 		return "", notFound(dirs)
 	}

@@ -16,6 +16,7 @@ import (
 type postfix struct {
 	configDir string   // empty: the default instance
 	dirs      []string // where programs are looked for; nil: the usual directories
+	root      bool     // they run as root, and trust nobody else's configuration
 }
 
 // command returns the command line of one of Postfix's programs for this instance.
@@ -24,7 +25,13 @@ func (p postfix) command(ctx context.Context, program string, args ...string) (c
 	if dirs == nil {
 		dirs = sbinDirs
 	}
-	path, err := locate(ctx, dirs, program)
+	if p.root {
+		const rootUser = 0
+		if err := p.trustConfig(rootUser); err != nil {
+			return command{}, err
+		}
+	}
+	path, err := programs{dirs, !p.root}.locate(ctx, program)
 	if err != nil {
 		return command{}, err
 	}

@@ -85,7 +85,7 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 		return setgidLost(c.path)
 	}
 	if dir, ok := cutDiagnostic(stderr, "error: unauthorized configuration directory name: "); ok {
-		listed := postfix{dirs: p.dirs}.presentValue(ctx, "alternate_config_directories")
+		listed := postfix{dirs: p.dirs, root: p.root}.presentValue(ctx, "alternate_config_directories")
 		return fmt.Errorf("the default instance does not list configuration directory %s; as root: %s",
 			dir, addToList("", "alternate_config_directories", listed, dir))
 	}

@@ -197,9 +197,17 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 func TestPostconfIsFoundInPath(t *testing.T) {
 	inPath := install(t, map[string]string{"postconf": "true"})
 	t.Setenv("PATH", inPath)
-	got, err := locate(t.Context(), []string{t.TempDir()}, "postconf")
+	elsewhere := []string{t.TempDir()}
+	got, err := programs{elsewhere, true}.locate(t.Context(), "postconf")
 	if want := filepath.Join(inPath, "postconf"); got != want || err != nil {
 		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	// As root, only fixed places count.
+	for _, program := range []string{"postconf", "postqueue"} {
+		got, err = programs{elsewhere, false}.locate(t.Context(), program)
+		if got != "" || err == nil || !strings.HasPrefix(err.Error(), program+" not found in "+elsewhere[0]+"; ") {
+			t.Errorf("as root: %s, %v", got, err)
+		}
 	}
 }
 
@@ -210,7 +218,7 @@ func TestProgramsThatCannotBeRunArePassedOver(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(second, "postqueue"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	got, err := locate(t.Context(), []string{first, second, third}, "postqueue")
+	got, err := programs{[]string{first, second, third}, false}.locate(t.Context(), "postqueue")
 	if want := filepath.Join(third, "postqueue"); got != want || err != nil {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
