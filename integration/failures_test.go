@@ -240,7 +240,20 @@ func TestNoMainCF(t *testing.T) {
 			failure{as: user, args: append(viaPostqueue, "-d", dir),
 				cause: `cannot open ` + regexp.QuoteMeta(dir) + `/main.cf: No such file or directory`}.verify(t)
 		})
+		t.Run("in a directory that is not there, for "+user.user, func(t *testing.T) {
+			startWithMail(t, 1)
+			for _, source := range []string{"auto", "postqueue"} {
+				failure{as: user, args: []string{"-d", "/etc/nosuch", "--source", source},
+					cause: `cannot open /etc/nosuch/main.cf: No such file or directory; restore the file, or name`}.verify(t)
+			}
+		})
 	}
+	t.Run("unreadable", func(t *testing.T) {
+		p := startWithMail(t, 1)
+		chmod(t, configDir+"/main.cf", 0o600)
+		f := failure{as: nobody, cause: `cannot open /etc/postfix/main.cf: Permission denied; as root: chmod 644 `}
+		f.verifyRemedy(t, p, f.verify(t))
+	})
 }
 
 // As root, no program runs that another user's main.cf names: a postqueue that finds the mail system down would run

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -77,8 +76,11 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 // directory is in its usual place: running postconf takes longer than reading a queue of a thousand messages.
 func (p postfix) queueDir(ctx context.Context) (string, error) {
 	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
-	if errors.Is(err, os.ErrNotExist) {
-		return "", noConfig(p.mainCF(), "No such file or directory")
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", noConfig(p.mainCF(), notFound)
+	case errors.Is(err, os.ErrPermission):
+		return "", noConfig(p.mainCF(), permissionDenied)
 	}
 	if err == nil && filepath.IsAbs(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "active")); !errors.Is(err, os.ErrNotExist) {
@@ -87,10 +89,6 @@ func (p postfix) queueDir(ctx context.Context) (string, error) {
 	}
 	values, err := p.settings(ctx, "queue_directory")
 	return values[0], err
-}
-
-func noConfig(path, reason string) error {
-	return fmt.Errorf("postqueue cannot open %s: %s; restore the file, or name the right directory with --config-dir", path, reason)
 }
 
 // ownName returns multi_instance_name, empty if the instance has none or it cannot be had.

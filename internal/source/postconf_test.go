@@ -92,3 +92,37 @@ func TestPathOfMainCF(t *testing.T) {
 		}
 	}
 }
+
+// What an ordinary user may not read needs other rights, not another file, and the same words whatever the source.
+func TestUnreadableConfig(t *testing.T) {
+	asOrdinaryUser(t)
+	tests := []struct {
+		name   string
+		closed string // below DIR
+		want   string
+	}{
+		{"main.cf", "etc/main.cf", "chmod 644 DIR/etc/main.cf"},
+		{"its directory", "etc", "chmod a+x DIR/etc"},
+		{"the directory above", "", "chmod a+x DIR"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			top := newDirectory(t)
+			programs := install(t, map[string]string{
+				"postconf":  "exit 1",
+				"postqueue": `echo "postqueue: fatal: open $2/main.cf: Permission denied" >&2; exit 69`,
+			})
+			top.mode(tt.closed, 0, "")
+			defer top.mode(tt.closed, 0o755, "")
+			for _, source := range Names() {
+				readings := ReadAll(t.Context(), Request{
+					ConfigDirs: []string{top.path("etc")}, Source: source, programDirs: []string{programs},
+				})
+				want := "postqueue cannot open DIR/etc/main.cf: Permission denied; as root: " + tt.want
+				if got := strings.ReplaceAll(errorText(readings[0].Err), top.name, "DIR"); got != want {
+					t.Errorf("%s: got  %s\nwant %s", source, got, want)
+				}
+			}
+		})
+	}
+}

@@ -84,7 +84,11 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	if reason, ok := fatal("Connect to the Postfix showq service: "); ok && strings.Contains(reason, "Permission denied") {
 		return setgidLost(c.path)
 	}
-	if dir, ok := cutDiagnostic(stderr, "error: unauthorized configuration directory name: "); ok {
+	if dir, ok := refusedDir(stderr); ok {
+		// It is refused before it is looked for.
+		if _, err := os.Stat(p.mainCF()); errors.Is(err, fs.ErrNotExist) {
+			return noConfig(p.mainCF(), notFound)
+		}
 		listed := postfix{dirs: p.dirs, root: p.root}.presentValue(ctx, "alternate_config_directories")
 		return fmt.Errorf("the default instance does not list configuration directory %s; as root: %s",
 			dir, addToList("", "alternate_config_directories", listed, dir))
@@ -104,6 +108,16 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 		return commandFailed(c, err.Error(), "")
 	}
 	return c.failure(stderr, err)
+}
+
+// refusedDir returns the configuration directory that postqueue refuses, in the words of Postfix 3.2 and later or in
+// those of earlier versions.
+func refusedDir(stderr string) (dir string, ok bool) {
+	const text = " configuration directory name: "
+	if dir, ok = cutDiagnostic(stderr, "error: unauthorized"+text); ok {
+		return dir, true
+	}
+	return cutDiagnostic(stderr, "error: untrusted"+text)
 }
 
 // denied says that a user is not in authorized_mailq_users. Postfix calls every user without a name unknown.

@@ -42,6 +42,8 @@ fi
 `
 
 func TestPostqueueFailures(t *testing.T) {
+	out := t.TempDir()
+	writeFile(t, filepath.Join(out, "main.cf"), "", 0o644)
 	dirOf := func(err error, dir string) string { return strings.ReplaceAll(err.Error(), dir, "DIR") }
 	tests := []struct {
 		name   string
@@ -69,9 +71,9 @@ func TestPostqueueFailures(t *testing.T) {
 		{
 			name:   "not authorized, no name",
 			script: `echo "postqueue: fatal: User unknown(54321) is not allowed to view the mail queue" >&2; exit 69`,
-			config: "/etc/postfix-out",
+			config: out,
 			want: "user 54321, which has no name, is not allowed to view the mail queue; as root: " +
-				"postconf -c /etc/postfix-out -e authorized_mailq_users=root,icinga,unknown",
+				"postconf -c " + out + " -e authorized_mailq_users=root,icinga,unknown",
 		},
 		{
 			name:   "setgid bit lost",
@@ -84,9 +86,30 @@ func TestPostqueueFailures(t *testing.T) {
 			script: `echo "postqueue: error: unauthorized configuration directory name: /etc/postfix-out" >&2
 echo "postqueue: fatal: specify \"alternate_config_directories = /etc/postfix-out\" or "\
 "\"multi_instance_directories = /etc/postfix-out\" in /etc/postfix/main.cf" >&2; exit 69`,
-			config: "/etc/postfix-out",
+			config: out,
 			want: "the default instance does not list configuration directory /etc/postfix-out; as root: " +
 				"postconf -e alternate_config_directories=root,icinga,/etc/postfix-out",
+		},
+		{
+			name: "configuration directory not listed, before 3.2",
+			script: `echo "postqueue: error: untrusted configuration directory name: /etc/postfix-out" >&2
+echo "postqueue: fatal: specify \"alternate_config_directories = ...\" in /etc/postfix/main.cf" >&2; exit 69`,
+			config: out,
+			want: "the default instance does not list configuration directory /etc/postfix-out; as root: " +
+				"postconf -e alternate_config_directories=root,icinga,/etc/postfix-out",
+		},
+		{
+			name:   "configuration directory neither there nor listed",
+			script: `echo "postqueue: error: unauthorized configuration directory name: /etc/nosuch" >&2; exit 69`,
+			config: "/etc/nosuch",
+			want: "postqueue cannot open /etc/nosuch/main.cf: No such file or directory; " +
+				"restore the file, or name the right directory with --config-dir",
+		},
+		{
+			name:   "main.cf unreadable",
+			script: `echo "postqueue: fatal: open /etc/nosuch/main.cf: Permission denied" >&2; exit 69`,
+			want: "postqueue cannot open /etc/nosuch/main.cf: Permission denied; " +
+				"as root: chmod 644 /etc/nosuch/main.cf",
 		},
 		{
 			name:   "no main.cf",

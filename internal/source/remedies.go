@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,46 @@ func addToList(configDir, parameter string, present *string, item string) string
 		command += "-c " + configDir + " "
 	}
 	return command + "-e " + parameter + "=" + strings.Join(append(items, item), ",")
+}
+
+// Why a file cannot be opened, in the words of postqueue.
+const (
+	notFound         = "No such file or directory"
+	permissionDenied = "Permission denied"
+)
+
+// noConfig says why there is no main.cf to read, and what mends it.
+func noConfig(path, reason string) error {
+	remedy := "restore the file, or name the right directory with --config-dir"
+	if reason == permissionDenied {
+		remedy = commandFor("chmod 644", path, "let this user read it")
+		if dir := closedDir(path); dir != "" {
+			remedy = commandFor("chmod a+x", dir, "let this user into its directory")
+		}
+	}
+	return fmt.Errorf("postqueue cannot open %s: %s; %s", path, reason, remedy)
+}
+
+// closedDir returns the directory on the way to a file that this user may not enter, empty if there is none.
+func closedDir(path string) string {
+	for {
+		dir := filepath.Dir(path)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrPermission) || dir == path {
+			return ""
+		}
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+		path = dir
+	}
+}
+
+// commandFor returns what root is to run for a file, or words if a shell would not take the path as it is.
+func commandFor(command, path, words string) string {
+	if strings.ContainsAny(path, unsafeInCommand+" \t\n") {
+		return words
+	}
+	return "as root: " + command + " " + path
 }
 
 // setgidLost says why postqueue runs without the rights of its group, and what mends it.

@@ -97,9 +97,6 @@ func othersMayChange(path string) error {
 
 // unless says what to do about a configuration that root does not follow unless the command has been given.
 func unless(command, path string) string {
-	const otherwise = "run this as an ordinary user, or, if the configuration can be trusted"
-	if strings.ContainsAny(path, unsafeInCommand+" ") {
-		return otherwise + ", let only root change it"
-	}
-	return otherwise + ", as root: " + command + " " + path
+	return "run this as an ordinary user, or, if the configuration can be trusted, " +
+		commandFor(command, path, "let only root change it")
 }
