@@ -24,6 +24,7 @@ func TestSourcesAgree(t *testing.T) {
 		"not hashed":   {"hash_queue_names=bounce"},
 		"hash depth 1": {hashed, "hash_queue_depth=1"},
 		"hash depth 2": {hashed, "hash_queue_depth=2"},
+		"logs alone":   {"hash_queue_names=defer", "hash_queue_depth=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := fillEveryQueue(t, settings...)

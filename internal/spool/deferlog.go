@@ -16,10 +16,11 @@ import (
 // deferLogs reads the logs in the directory defer, where bounce(8) notes why the recipients of a message were
 // deferred.
 type deferLogs struct {
-	dir     descriptor // the directory
-	stopped func() bool
-	lines   *lines.Reader
-	last    string // most reasons are that of the message before
+	dir       descriptor // the directory
+	stopped   func() bool
+	lines     *lines.Reader
+	lastDepth int    // of the log that was found last; -1: none was
+	lastText  string // most reasons are that of the message before
 }
 
 // openDeferLogs opens the directory; noFile if it does not exist: Postfix creates it when it needs it.
@@ -41,25 +42,56 @@ func newDeferLogs(dir descriptor, stopped func() bool) *deferLogs {
 	if !dir.isOpen() {
 		return nil
 	}
-	return &deferLogs{dir: dir, stopped: stopped, lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize))}
+	return &deferLogs{dir: dir, stopped: stopped, lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize)), lastDepth: -1}
 }
 
 // open opens a message's log; noFile if it has none. depth is that of the hash directories in which the message
 // was found. Usually both queues are hashed to the same depth. If hash_queue_names lists only one of them, the
-// log is at another depth.
+// log is at another depth, mostly that of the log before.
 func (l *deferLogs) open(id string, depth int) (descriptor, error) {
-	for _, d := range [...]int{depth, 0, 1, 2} {
-		log, err := l.dir.openAt(hashedPath(id, d))
-		switch {
-		case err == nil:
-			log.fetchSoon()
-			return log, nil
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		default:
-			return noFile, err
+	first := depth
+	if l.lastDepth >= 0 {
+		first = l.lastDepth
+	}
+	if log, err := l.openAt(id, first); log.isOpen() || err != nil {
+		return log, err
+	}
+	if depth != first {
+		if log, err := l.openAt(id, depth); log.isOpen() || err != nil {
+			return log, err
+		}
+	}
+	for d := range maxHashDepth + 1 {
+		if d == first || d == depth {
+			continue
+		}
+		if d > 0 && !l.hasDir(hashDir(id, d)) {
+			break // and none is deeper
+		}
+		if log, err := l.openAt(id, d); log.isOpen() || err != nil {
+			return log, err
 		}
 	}
 	return noFile, nil
+}
+
+func (l *deferLogs) hasDir(name string) bool {
+	_, err := l.dir.statAt(name)
+	return err == nil
+}
+
+// openAt opens the log at a depth; noFile if there is none.
+func (l *deferLogs) openAt(id string, depth int) (descriptor, error) {
+	log, err := l.dir.openAt(hashedPath(id, depth))
+	switch {
+	case err == nil:
+		log.fetchSoon()
+		l.lastDepth = depth
+		return log, nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return noFile, nil
+	}
+	return noFile, err
 }
 
 func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
@@ -77,10 +109,10 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 }
 
 func (l *deferLogs) text(b []byte) string {
-	if string(b) != l.last {
-		l.last = string(b)
+	if string(b) != l.lastText {
+		l.lastText = string(b)
 	}
-	return l.last
+	return l.lastText
 }
 
 // recipientIndex finds recipients by their addresses. A log usually has them in the order of the queue file.

@@ -142,43 +142,49 @@ func TestLongDeferLog(t *testing.T) {
 	}
 }
 
-// Logs are found whether or not they lie as deep as the message.
+// Logs are found whether or not they lie as deep as the message, at first and afterwards.
 func TestDeferLogsOfAnyDepth(t *testing.T) {
-	for _, path := range []string{"1C60B98409B", "1/1C60B98409B", "1/C/1C60B98409B"} {
-		dir := t.TempDir()
-		log := filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(log, []byte("recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\n"+
-			"reason=refused\n\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		fd, err := openDeferLogs(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := queue.Message{
-			ID:         "1C60B98409B",
-			Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}},
-		}
-		logs := newDeferLogs(fd, nil)
-		opened, err := logs.open(m.ID, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = logs.addReasons(&m, opened)
-		opened.close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := []queue.Recipient{
-			{Address: "a@example.com", Reason: "refused"},
-			{Address: "b@example.com", Reason: "late"},
-			{Address: "c@example.com"},
-		}
-		if diff := cmp.Diff(want, m.Recipients); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
+	const id = "1C60B98409B"
+	for depth := range maxHashDepth + 1 {
+		for _, depthOfMessage := range []int{0, 1, 2, 5} {
+			dir := t.TempDir()
+			log := filepath.Join(dir, hashedPath(id, depth))
+			if err := os.MkdirAll(filepath.Dir(log), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, log, "recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\nreason=refused\n\n", 0o600)
+			fd, err := openDeferLogs(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logs := newDeferLogs(fd, nil)
+			for _, round := range []string{"first", "second"} {
+				m := queue.Message{
+					ID:         id,
+					Recipients: []queue.Recipient{{Address: "a@example.com"}, {Address: "b@example.com"}, {Address: "c@example.com"}},
+				}
+				opened, err := logs.open(m.ID, depthOfMessage)
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = logs.addReasons(&m, opened)
+				opened.close()
+				if err != nil {
+					t.Fatalf("depth %d, message at %d: %v", depth, depthOfMessage, err)
+				}
+				want := []queue.Recipient{
+					{Address: "a@example.com", Reason: "refused"},
+					{Address: "b@example.com", Reason: "late"},
+					{Address: "c@example.com"},
+				}
+				if diff := cmp.Diff(want, m.Recipients); diff != "" || logs.lastDepth != depth {
+					t.Errorf("depth %d, message at %d, %s time (-want +got):\n%s", depth, depthOfMessage, round, diff)
+				}
+			}
+			if opened, err := logs.open("2222222222", depthOfMessage); opened.isOpen() || err != nil {
+				t.Errorf("depth %d: a log that is not there: %v", depth, err)
+			}
+			fd.close()
 		}
 	}
 	if fd, err := openDeferLogs(filepath.Join(t.TempDir(), "defer")); fd != noFile || err != nil {

@@ -37,6 +37,9 @@ func hashedPath(id string, depth int) string {
 	return path.String()
 }
 
+// hashDir returns the hash directory of a message, of which the depth is at least 1.
+func hashDir(id string, depth int) string { return strings.TrimSuffix(hashedPath(id, depth), "/"+id) }
+
 // queueIDDigits are the digits of long queue IDs: safe_ultostr.c.
 const queueIDDigits = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
 
