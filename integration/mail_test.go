@@ -11,10 +11,11 @@ import (
 // A mail is a message to be sent. Addresses are as between the angle brackets of SMTP, quoted if needed; an
 // empty sender is the null sender.
 type mail struct {
-	from      string
-	to        []string
-	body      string // without line ends other than \n, and without leading dots
-	sizeBytes int    // the body is filled up to about that size
+	from       string
+	to         []string
+	body       string // without line ends other than \n, and without leading dots
+	sizeBytes  int    // the body is filled up to about that size
+	noSMTPUTF8 bool   // send UTF-8 without saying so, as old clients do
 }
 
 // content is the message itself, header and body, in lines of \n.
@@ -51,7 +52,7 @@ func smtpSend(server string, m mail) (queueID string, err error) {
 		return "", err
 	}
 	from := fmt.Sprintf("MAIL FROM:<%s>", m.from)
-	if !isASCII(m.from + strings.Join(m.to, "")) {
+	if !m.noSMTPUTF8 && !isASCII(m.from+strings.Join(m.to, "")) {
 		from += " SMTPUTF8"
 	}
 	dialogue := []string{"EHLO client.example", from}

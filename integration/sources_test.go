@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +64,39 @@ func TestSourcesAgree(t *testing.T) {
 			for _, queue := range []string{"active", "deferred", "hold", "incoming", "maildrop"} {
 				if snapshotOf(t, "root")["queues"].(map[string]any)[queue].(map[string]any)["messages"].(float64) == 0 {
 					t.Errorf("queue %s is empty: nothing is shown about it", queue)
+				}
+			}
+		})
+	}
+}
+
+// The sources agree on addresses and reasons in UTF-8, whether Postfix shows them or a question mark for each byte.
+func TestSourcesAgreeOnUTF8(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings []string
+		want     string // the recipient as it is shown
+	}{
+		"shown":     {nil, "\u00f6@later.example"},
+		"not shown": {[]string{"smtputf8_enable=no"}, "??@later.example"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newSMTPServer(t)
+			server.answer("later.example", "450 4.7.1 Greylisted, s\u00fc\u00df")
+			settings := append([]string{"defer_transports=", "default_transport=" + server.transport()}, test.settings...)
+			p := startPostfix(t, settings...)
+			m := mail{from: "\u00e4@example.com", to: []string{"\u00f6@later.example", "o@later.example"}, noSMTPUTF8: true}
+			listed := p.waitDeferred(p.send(m))
+			got := listed[0].Recipients
+			if !slices.ContainsFunc(got, func(r listedRecipient) bool { return r.Address == test.want }) {
+				t.Errorf("recipients are %+v, want %s", got, test.want)
+			}
+			for _, args := range [][]string{nil, {"--reason", "grey"}, {"--recipient", regexp.QuoteMeta(test.want)}} {
+				want := snapshotOf(t, "root", append(args, "--source", "postqueue")...)
+				for _, source := range []string{"spool", "showq"} {
+					got := snapshotOf(t, "root", append(args, "--source", source)...)
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("%v (-postqueue +%s):\n%s", args, source, diff)
+					}
 				}
 			}
 		})

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/spool"
@@ -37,7 +38,8 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		return nil, nil, err
 	}
 	mailVersion := func() string { return p.mailVersion(ctx) }
-	files := &liveSpool{spool.Spool{Dir: dir, MailVersion: mailVersion, MaxOpenFiles: maxOpenFiles}}
+	utf8 := sync.OnceValue(func() bool { return p.showsUTF8(ctx) })
+	files := &liveSpool{spool.Spool{Dir: dir, MailVersion: mailVersion, UTF8: utf8, MaxOpenFiles: maxOpenFiles}}
 	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:

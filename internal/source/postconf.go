@@ -151,3 +151,19 @@ func (p postfix) mailVersion(ctx context.Context) string {
 	values, _ := p.settings(ctx, "mail_version")
 	return values[0]
 }
+
+// showsUTF8 reports whether smtputf8_enable lets Postfix show UTF-8 as it is. The default depends on
+// compatibility_level and on how Postfix was built; Postfix before 3.0 does not have the parameter. If it cannot be
+// had, UTF-8 is shown.
+func (p postfix) showsUTF8(ctx context.Context) bool {
+	const parameter = "smtputf8_enable"
+	value, err := p.plainSetting(parameter, "")
+	if err != nil || value == "" {
+		var values []string
+		if values, err = p.settings(ctx, parameter); err != nil {
+			return true
+		}
+		value = values[0]
+	}
+	return strings.EqualFold(value, "yes")
+}

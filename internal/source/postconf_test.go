@@ -93,6 +93,34 @@ func TestPathOfMainCF(t *testing.T) {
 	}
 }
 
+// The setting may be plain, computed, unknown to an old Postfix, or out of reach.
+func TestShowsUTF8(t *testing.T) {
+	tests := []struct {
+		name, mainCF, postconf string
+		want                   bool
+	}{
+		{"plain yes", "smtputf8_enable = yes", "exit 1", true},
+		{"plain no", "smtputf8_enable=No", "exit 1", false},
+		{"by default", "", "echo yes", true},
+		{"by default of an old level", "", "echo no", false},
+		{"computed", "smtputf8_enable = $x", "echo no", false},
+		{"not known to Postfix", "", "echo 'postconf: warning: smtputf8_enable: unknown parameter' >&2", false},
+		{"out of reach", "", "exit 1", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			programs := install(t, map[string]string{
+				"postconf": `[ "$3 $4" = "-xh smtputf8_enable" ] || exit 2; ` + tt.postconf,
+			})
+			configDir := t.TempDir()
+			writeFile(t, filepath.Join(configDir, "main.cf"), tt.mainCF+"\n", 0o644)
+			if got := (postfix{configDir: configDir, dirs: []string{programs}}).showsUTF8(t.Context()); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
 // What an ordinary user may not read needs other rights, not another file, and the same words whatever the source.
 func TestUnreadableConfig(t *testing.T) {
 	asOrdinaryUser(t)

@@ -17,6 +17,7 @@ import (
 // deferred.
 type deferLogs struct {
 	dir       descriptor // the directory
+	utf8      utf8Setting
 	stopped   func() bool
 	lines     *lines.Reader
 	lastDepth int    // of the log that was found last; -1: none was
@@ -38,11 +39,14 @@ func openDeferLogs(path string) (descriptor, error) {
 	}
 }
 
-func newDeferLogs(dir descriptor, stopped func() bool) *deferLogs {
+func newDeferLogs(dir descriptor, rules envelopeRules) *deferLogs {
 	if !dir.isOpen() {
 		return nil
 	}
-	return &deferLogs{dir: dir, stopped: stopped, lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize)), lastDepth: -1}
+	return &deferLogs{
+		dir: dir, utf8: rules.utf8, stopped: rules.stopped, lastDepth: -1,
+		lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize)),
+	}
 }
 
 // open opens a message's log; noFile if it has none. depth is that of the hash directories in which the message
@@ -97,7 +101,7 @@ func (l *deferLogs) openAt(id string, depth int) (descriptor, error) {
 func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	l.lines.Reset(log)
 	index := recipientIndex{recipients: m.Recipients}
-	err := parseDeferLog(l.lines, l.stopped, func(recipient, reason []byte) {
+	err := parseDeferLog(l.lines, l.utf8, l.stopped, func(recipient, reason []byte) {
 		if i := index.of(recipient); i >= 0 && m.Recipients[i].Reason == "" {
 			m.Recipients[i].Reason = l.text(reason)
 		}
@@ -150,7 +154,7 @@ const (
 // parseDeferLog calls visit for each entry of a log, as bounce_log.c of Postfix reads it: lines of name=value, or
 // <recipient>: reason in logs of old versions, up to a blank line. The arguments are valid during the call only.
 // A log that is being written may end anywhere.
-func parseDeferLog(log *lines.Reader, stopped func() bool, visit func(recipient, reason []byte)) error {
+func parseDeferLog(log *lines.Reader, utf8 utf8Setting, stopped func() bool, visit func(recipient, reason []byte)) error {
 	var e logEntry
 	for n := 1; ; n++ {
 		line, err := log.Next()
@@ -165,7 +169,7 @@ func parseDeferLog(log *lines.Reader, stopped func() bool, visit func(recipient,
 			return nil
 		}
 		if len(line) > 0 {
-			e.take(printableBytes(line))
+			e.take(utf8.printableBytes(line))
 			continue
 		}
 		if len(e.recipient) > 0 {
@@ -208,10 +212,10 @@ func orNobody(address []byte) []byte {
 	return address
 }
 
-func printableBytes(text []byte) []byte {
+func (utf8 utf8Setting) printableBytes(text []byte) []byte {
 	for _, c := range text {
 		if c < ' ' || c > '~' {
-			return []byte(printable(string(text)))
+			return []byte(utf8.printable(string(text)))
 		}
 	}
 	return text

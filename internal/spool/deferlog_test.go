@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func entries(t *testing.T, log string) []queue.Recipient {
 	t.Helper()
 	var got []queue.Recipient
 	short := lines.NewReader(bufio.NewReaderSize(strings.NewReader(log), 16))
-	if err := parseDeferLog(short, nil, func(recipient, reason []byte) {
+	if err := parseDeferLog(short, nil, nil, func(recipient, reason []byte) {
 		got = append(got, queue.Recipient{Address: string(recipient), Reason: string(reason)})
 	}); err != nil {
 		t.Fatal(err)
@@ -114,6 +115,30 @@ func TestFirstReasonCounts(t *testing.T) {
 	}
 }
 
+// With smtputf8_enable=no, showq has a question mark for each byte that is not ASCII, in addresses and reasons. What
+// has none does not ask for the setting.
+func TestWithoutUTF8(t *testing.T) {
+	s := newSpool(t)
+	asked := 0
+	s.UTF8 = func() bool { asked++; return false }
+	writeFile(t, filepath.Join(s.Dir, "deferred/A/A2"), rec('S', "a\x01")+rec('R', "b")+rec('M', ""), 0o700)
+	if _, _, err := readSpool(t, s); err != nil || asked != 0 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+	file := rec('T', "7 0") + rec('S', "\u00e4@example.com") + rec('R', "\u00f6@example.org") + rec('M', "")
+	writeFile(t, filepath.Join(s.Dir, "deferred/A/A3"), file, 0o700)
+	writeFile(t, filepath.Join(s.Dir, "defer/A/A3"), "recipient=??@example.org\nreason=\u00fc\x01\xfc\n\n", 0o600)
+	_, err := s.Read(t.Context(), queue.WithReasons, func(m *queue.Message) {
+		want := []queue.Recipient{{Address: "??@example.org", Reason: "????"}}
+		if m.ID == "A3" && (m.Sender != "??@example.com" || !slices.Equal(m.Recipients, want)) {
+			t.Errorf("%+v", m)
+		}
+	})
+	if err != nil || asked == 0 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
 // A message of many recipients, and its log, are read to the end.
 func TestLongDeferLog(t *testing.T) {
 	const recipients = 3000
@@ -136,7 +161,7 @@ func TestLongDeferLog(t *testing.T) {
 	// It is not read on when the time is up.
 	entries := 0
 	stopped := func() bool { return true }
-	err = parseDeferLog(lines.NewReader(strings.NewReader(log)), stopped, func(_, _ []byte) { entries++ })
+	err = parseDeferLog(lines.NewReader(strings.NewReader(log)), nil, stopped, func(_, _ []byte) { entries++ })
 	if err != nil || entries == 0 || entries >= recipients {
 		t.Errorf("%d of %d entries, %v", entries, recipients, err)
 	}
@@ -157,7 +182,7 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			logs := newDeferLogs(fd, nil)
+			logs := newDeferLogs(fd, envelopeRules{})
 			for _, round := range []string{"first", "second"} {
 				m := queue.Message{
 					ID:         id,

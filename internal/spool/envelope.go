@@ -14,6 +14,7 @@ type envelopeRules struct {
 	// sizeCounts reports whether a SIZE record counts; nil: it does. In maildrop it is left over from an earlier
 	// life of the message; see sizeRecordCounts.
 	sizeCounts func() bool
+	utf8       utf8Setting
 	// stopped reports whether reading must end; nil: it goes on.
 	stopped func() bool
 	// readAll makes the number of recipients in the SIZE record not count. Anybody may write to maildrop.
@@ -102,7 +103,7 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 			return true // showq reads no further than a second sender
 		}
 		e.hasSender = true
-		m.Sender = listedAddress(cString(data))
+		m.Sender = e.rules.utf8.listedAddress(cString(data))
 		if !e.hasTime {
 			m.Arrival = e.file.modified
 		}
@@ -141,7 +142,7 @@ func (e *envelope) takeRecipient(address []byte) {
 	e.recipients++
 	if len(e.message.Recipients) < maxRecipients && e.addressBytes < maxAddresses {
 		e.addressBytes += len(address)
-		e.message.Recipients = append(e.message.Recipients, queue.Recipient{Address: listedAddress(address)})
+		e.message.Recipients = append(e.message.Recipients, queue.Recipient{Address: e.rules.utf8.listedAddress(address)})
 	}
 }
 

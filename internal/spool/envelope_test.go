@@ -376,7 +376,7 @@ func TestListedAddress(t *testing.T) {
 		"(comment)|pipe@example.org": `"(comment)|pipe"@example.org`,
 	}
 	for raw, want := range tests {
-		if got := listedAddress([]byte(raw)); got != want {
+		if got := utf8Setting(nil).listedAddress([]byte(raw)); got != want {
 			t.Errorf("%q: got %q, want %q", raw, got, want)
 		}
 	}

@@ -23,6 +23,9 @@ type Spool struct {
 	// MailVersion returns mail_version, empty if it is unknown. It is called only if it matters; nil: it is
 	// unknown.
 	MailVersion func() string
+	// UTF8 reports whether Postfix shows UTF-8 as it is, smtputf8_enable; nil: it does. It is called only if it
+	// matters, and perhaps by several workers at the same time.
+	UTF8 func() bool
 	// MaxOpenFiles limits the files that are open at the same time; 0: only the read-ahead limits them.
 	MaxOpenFiles int
 }
@@ -82,7 +85,7 @@ func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*q
 
 // readQueue reads one queue, with the deferral reasons from the logs in the open directory, if there is one.
 func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor, visit func(*queue.Message)) error {
-	rules := envelopeRules{stopped: func() bool { return ctx.Err() != nil }}
+	rules := envelopeRules{utf8: s.UTF8, stopped: func() bool { return ctx.Err() != nil }}
 	walk := walkHashed(filepath.Join(s.Dir, string(name)))
 	if name == queue.Maildrop {
 		walk = walkFlat(filepath.Join(s.Dir, string(name)))
@@ -103,7 +106,7 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor,
 	for i := range Workers {
 		wg.Go(func() {
 			r := messageReader{
-				rules: rules, queue: name, logs: newDeferLogs(logs, rules.stopped), ahead: s.readAhead(),
+				rules: rules, queue: name, logs: newDeferLogs(logs, rules), ahead: s.readAhead(),
 				visit: visitInTurn, waiting: make([]queue.Message, 0, maxWaiting),
 			}
 			errs[i] = queue.Guard(func() error {
