@@ -103,6 +103,33 @@ func TestSourcesAgreeOnUTF8(t *testing.T) {
 	}
 }
 
+// The sources agree on recipients that only the defer log has, as after a redirection, a percent hack or a bang path.
+func TestSourcesAgreeOnRedirectedMail(t *testing.T) {
+	server := newSMTPServer(t)
+	server.answer("later.example", "450 4.7.1 Greylisted")
+	p := startPostfix(t, "defer_transports=", "default_transport="+server.transport(), "mydestination=local.example",
+		"header_checks=regexp:{{/^Subject: redirect/ REDIRECT redirected@later.example}}")
+	to := []string{"one@later.example", "two@later.example"}
+	for _, to := range [][]string{
+		to,
+		{"percent%later.example@local.example", "three@later.example"},
+		{"later.example!bang@local.example"},
+	} {
+		p.send(mail{from: "a@example.com", to: to})
+	}
+	p.must(command{stdin: "Subject: redirect\n\n"}.run(t, "/usr/sbin/sendmail", append([]string{"-i"}, to...)...))
+	p.waitQueue(func(l listing) bool { return len(l.in("deferred")) == 4 })
+	want := snapshotOf(t, "root", "--source", "postqueue")
+	for _, source := range []string{"spool", "showq"} {
+		if diff := cmp.Diff(want, snapshotOf(t, "root", "--source", source)); diff != "" {
+			t.Errorf("(-postqueue +%s):\n%s\n%s", source, diff, p.postqueue("-p").stdout)
+		}
+	}
+	if got := want["total"].(map[string]any)["recipients"].(float64); got != 10 {
+		t.Errorf("%v recipients, want 10: the logs have none that the queue files lack\n%s", got, p.postqueue("-p").stdout)
+	}
+}
+
 // snapshotOf reads the queue and returns the snapshot of its only instance,
 // without what may differ: how it was read, and what only the spool knows.
 func snapshotOf(t *testing.T, user string, args ...string) map[string]any {

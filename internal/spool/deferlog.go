@@ -22,6 +22,7 @@ type deferLogs struct {
 	lines     *lines.Reader
 	lastDepth int    // of the log that was found last; -1: none was
 	lastText  string // most reasons are that of the message before
+	listed    []queue.Recipient
 }
 
 // openDeferLogs opens the directory; noFile if it does not exist: Postfix creates it when it needs it.
@@ -98,14 +99,33 @@ func (l *deferLogs) openAt(id string, depth int) (descriptor, error) {
 	return noFile, err
 }
 
+// addReasons lists the recipients of a message as showq does: first those in its log, with their reasons, then the
+// others. The log has recipients that the queue file has not if the queue manager delivers to another address, as
+// after REDIRECT in header_checks.
 func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	l.lines.Reset(log)
 	index := recipientIndex{recipients: m.Recipients}
+	l.listed = l.listed[:0]
 	err := parseDeferLog(l.lines, l.utf8, l.stopped, func(recipient, reason []byte) {
-		if i := index.of(recipient); i >= 0 && m.Recipients[i].Reason == "" {
+		i := index.of(recipient)
+		switch {
+		case i == unknown && len(l.listed) < maxRecipients:
+			l.listed = append(l.listed, queue.Recipient{Address: string(recipient), Reason: l.text(reason)})
+			index.byAddress[string(recipient)] = listed
+		case i >= 0 && m.Recipients[i].Reason == "":
 			m.Recipients[i].Reason = l.text(reason)
+			l.listed = append(l.listed, m.Recipients[i])
 		}
 	})
+	for _, r := range m.Recipients {
+		if r.Reason == "" {
+			l.listed = append(l.listed, r)
+		}
+	}
+	m.Recipients = append(m.Recipients[:0], l.listed...)
+	if cap(l.listed) > manyRecipients {
+		l.listed = nil // gives the memory back
+	}
 	if errors.Is(err, unix.EISDIR) {
 		return nil
 	}
@@ -126,6 +146,12 @@ type recipientIndex struct {
 	byAddress  map[string]int
 }
 
+// What recipientIndex knows about an address that is not among its recipients.
+const (
+	unknown = -1
+	listed  = -2 // the log has had it before
+)
+
 func (x *recipientIndex) of(address []byte) int {
 	if x.next < len(x.recipients) && x.recipients[x.next].Address == string(address) {
 		x.next++
@@ -139,9 +165,11 @@ func (x *recipientIndex) of(address []byte) int {
 	}
 	i, ok := x.byAddress[string(address)]
 	if !ok {
-		return -1
+		return unknown
 	}
-	x.next = i + 1
+	if i >= 0 {
+		x.next = i + 1
+	}
 	return i
 }
 

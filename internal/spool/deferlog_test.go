@@ -139,6 +139,30 @@ func TestWithoutUTF8(t *testing.T) {
 	}
 }
 
+// showq lists the recipients of the log first, also those that the queue file does not have.
+func TestRecipientsOfTheLogAlone(t *testing.T) {
+	s := newSpool(t)
+	file := rec('T', "7 0") + rec('S', "s") + rec('R', "a") + rec('R', "b") + rec('R', "c")
+	writeFile(t, filepath.Join(s.Dir, "deferred/A/A3"), file, 0o700)
+	var log strings.Builder
+	for _, recipient := range []string{"x", "c", "x", "a", "y", "c"} {
+		fmt.Fprintf(&log, "recipient=%s\nreason=late for %[1]s\n\n", recipient)
+	}
+	writeFile(t, filepath.Join(s.Dir, "defer/A/A3"), log.String(), 0o600)
+	_, err := s.Read(t.Context(), queue.WithReasons, func(m *queue.Message) {
+		want := []queue.Recipient{
+			{Address: "x", Reason: "late for x"}, {Address: "c", Reason: "late for c"},
+			{Address: "a", Reason: "late for a"}, {Address: "y", Reason: "late for y"}, {Address: "b"},
+		}
+		if diff := cmp.Diff(want, m.Recipients); m.ID == "A3" && diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // A message of many recipients, and its log, are read to the end.
 func TestLongDeferLog(t *testing.T) {
 	const recipients = 3000
@@ -198,8 +222,8 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 					t.Fatalf("depth %d, message at %d: %v", depth, depthOfMessage, err)
 				}
 				want := []queue.Recipient{
-					{Address: "a@example.com", Reason: "refused"},
 					{Address: "b@example.com", Reason: "late"},
+					{Address: "a@example.com", Reason: "refused"},
 					{Address: "c@example.com"},
 				}
 				if diff := cmp.Diff(want, m.Recipients); diff != "" || logs.lastDepth != depth {
