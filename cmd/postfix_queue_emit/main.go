@@ -92,7 +92,7 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 	return exitCode
 }
 
-// read reads what the options ask for. A reading without any of the selected metrics has failed.
+// read reads what the options ask for.
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.Timeout))
 	defer cancel()
@@ -109,25 +109,7 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	if o.Name != "" {
 		readings[0].Instance.Name = o.Name
 	}
-	for i := range readings {
-		r := &readings[i]
-		if !r.Complete() {
-			continue
-		}
-		if usable, missing := o.missing(*r); !usable {
-			r.Err = missing
-		}
-	}
 	return readings
-}
-
-// missing returns an error if a complete reading lacks a metric that was asked for, and reports whether it has
-// any.
-func (o *options) missing(r queue.Reading) (usable bool, err error) {
-	if o.Format.Snapshot {
-		return true, nil
-	}
-	return o.selection().Missing(r.Summary)
 }
 
 // report prints what is wrong with the readings and, with -v, what was read. It returns the exit code for them.
@@ -154,9 +136,10 @@ func (o *options) problem(r queue.Reading) error {
 		return down
 	}
 	switch {
+	case r.Complete() && o.Format.Snapshot:
+		return nil
 	case r.Complete():
-		_, missing := o.missing(r)
-		return missing
+		return o.selection().Missing(r.Summary)
 	case r.Summary != nil && errors.Is(r.Err, context.DeadlineExceeded):
 		return fmt.Errorf("the queue could not be read within %s; raise --timeout", units.Seconds.FormatExact(time.Duration(o.Timeout).Seconds()))
 	default:

@@ -66,6 +66,9 @@ func (o *options) checkUseless(intervalFromNetdata bool) error {
 	if o.Given("prefix") && !o.Format.Prefix {
 		return fmt.Errorf("--prefix: the names of format %s are fixed; statsd and graphite take a prefix", o.Format.Name)
 	}
+	if o.Metrics != nil && o.Format.Snapshot {
+		return fmt.Errorf("--metrics has no use in format %s: a snapshot has all of them", o.Format.Name)
+	}
 	for _, name := range []string{"part", "usec", "update-every", "priority"} {
 		useless := o.Given(name) && !o.Format.Netdata
 		if useless && (name != "update-every" || !intervalFromNetdata) {

@@ -82,9 +82,10 @@ func (s Selection) explain(p MetricPattern) error {
 }
 
 // Missing returns an error if the summary does not know a metric that must be known: one that is selected by its
-// exact name or, in order, at all. usable reports whether the summary knows any metric that is selected.
-func (s Selection) Missing(summary *Summary) (usable bool, err error) {
+// exact name or, in order, at all; and if it knows none of those that are selected.
+func (s Selection) Missing(summary *Summary) error {
 	var names []string
+	usable := false
 	for _, m := range s.Metrics() {
 		_, known := m.Value(summary)
 		usable = usable || known
@@ -94,11 +95,11 @@ func (s Selection) Missing(summary *Summary) (usable bool, err error) {
 	}
 	switch {
 	case len(names) > 0:
-		err = fmt.Errorf("this source does not know %s", strings.Join(names, ", "))
+		return fmt.Errorf("this source does not know %s", strings.Join(names, ", "))
 	case !usable:
-		err = errors.New("this source does not know any of the selected metrics")
+		return errors.New("this source does not know any of the selected metrics")
 	}
-	return usable, err
+	return nil
 }
 
 // MetricPatterns are names of metrics, or globs as path.Match takes them.
