@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // mailServer is an option of check_mailq. Here it has one right value.
 type mailServer struct{}
 
 func (*mailServer) UnmarshalText(text []byte) error {
-	if string(text) != "postfix" {
+	if !strings.EqualFold(string(text), "postfix") {
 		return fmt.Errorf(`invalid mail server "%s": want postfix, the only one that this check knows`, text)
 	}
 	return nil

@@ -179,7 +179,7 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	if s.Total.Messages == 0 && v.state == OK {
 		v.text = emptyText(s)
 	}
-	v.text += circumstances(s, o)
+	v.text += maskedWarnings(o) + circumstances(s, o)
 	return v
 }
 

@@ -93,5 +93,15 @@ func circumstances(s *queue.Summary, o Options) queue.Text {
 	}
 }
 
+// maskedWarnings remarks on warning ranges that can never be seen: the two were mixed up, probably.
+func maskedWarnings(o Options) (text queue.Text) {
+	for _, warn := range o.Warn {
+		if crit, ok := o.Crit.For(warn.Metric.Name); ok && crit.Masks(warn.Range) {
+			text += ", warning range of " + queue.Text(warn.Metric.Name) + " lies beyond the critical one"
+		}
+	}
+	return text
+}
+
 // wayOut is for a queue that is too long for an answer in time.
 const wayOut = "; raise --timeout, or let a timer write a snapshot (postfix_queue_emit -f json) and judge that with --input"

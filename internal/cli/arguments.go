@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/alexflint/go-arg"
 
@@ -87,7 +88,7 @@ func Options(options any) []Option {
 // is -h or --help.
 func normalize(args []string, options []Option) (*normalizer, error) {
 	n := &normalizer{options: options, given: map[string]bool{}, typed: map[string]string{}}
-	var err error
+	err := checkTypography(args)
 	for len(args) > 0 && err == nil {
 		args, err = n.next(args)
 	}
@@ -95,6 +96,17 @@ func normalize(args []string, options []Option) (*normalizer, error) {
 		return n, ErrHelp
 	}
 	return n, err
+}
+
+// checkTypography returns an error if an argument looks as if it were copied from a page that shows dashes and
+// quotation marks in a form that no shell knows.
+func checkTypography(args []string) error {
+	for i, arg := range args {
+		if first, _ := utf8.DecodeRuneInString(arg); strings.ContainsRune("‐‑–—−“”„‘’‚«»", first) {
+			return fmt.Errorf("argument %d begins with a typographic dash or quotation mark; type it anew", i+1)
+		}
+	}
+	return nil
 }
 
 type normalizer struct {

@@ -61,6 +61,8 @@ func (o *Common) check() error {
 		return fmt.Errorf(`invalid --queue-directory "%s": want an absolute path`, o.QueueDir)
 	case o.Input == "" && o.AllowEmpty:
 		return errors.New("--allow-empty needs --input")
+	case o.Input == "" && o.Given("max-age"):
+		return errors.New("--max-age needs --input")
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be more than 0 seconds")
 	}

@@ -22,13 +22,12 @@ func parse(args string) (testOptions, error) {
 }
 
 func TestParse(t *testing.T) {
-	opts, err := parse("-w 10 -w size=5M -c20 -d /etc/postfix-a/ -d /etc/postfix-b -t 2.5 -vvv -q deferred,hold " +
-		"--max-age 10m")
+	opts, err := parse("-w 10 -w size=5M -c20 -d /etc/postfix-a/ -d /etc/postfix-b -t 2.5 -vvv -q deferred,hold")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Common{
-		ConfigDirs: Directories{"/etc/postfix-a", "/etc/postfix-b"}, Source: "auto", MaxAge: Duration(10 * time.Minute),
+		ConfigDirs: Directories{"/etc/postfix-a", "/etc/postfix-b"}, Source: "auto", MaxAge: Duration(5 * time.Minute),
 		Queues: Queues{"deferred,hold"}, Timeout: Duration(2500 * time.Millisecond), Verbose: 3,
 	}
 	if diff := cmp.Diff(want, opts.Common, cmpopts.IgnoreUnexported(Common{}, queue.Pattern{})); diff != "" {
@@ -72,7 +71,8 @@ func TestParseRefusals(t *testing.T) {
 		{"-d etc", `-d: invalid directory "etc": want an absolute path`},
 		{"-d /etc -d /etc/", "given twice"},
 		{"-q corrupt", `-q: unknown queue "corrupt"; known: active, deferred`},
-		{"-q hold,", `-q: unknown queue ""`},
+		{"-q hold,", `-q: the name of a queue is missing`},
+		{"--max-age 5m", "--max-age needs --input"},
 		{"-q defered", `did you mean deferred?`},
 		{"-q hold -q !hold", "leaves no queue"},
 		{"-i x -d /etc", "--input excludes --config-dir"},

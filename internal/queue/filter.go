@@ -64,14 +64,15 @@ func (f Filter) String() string {
 }
 
 func (f Filter) queues() string {
-	if f.Queues == nil {
-		return ""
-	}
 	rest := Filter{Queues: slices.DeleteFunc(Names(), f.Covers)}
-	if len(rest.Queues) < len(f.Queues) {
+	switch {
+	case len(rest.Queues) == 0:
+		return ""
+	case len(rest.Queues) < len(f.Queues):
 		return "all queues but " + rest.List()
+	default:
+		return "only queue " + f.List()
 	}
-	return "only queue " + f.List()
 }
 
 // List returns the names of the filter's queues, with commas between them.

@@ -93,6 +93,12 @@ func TestPatternsRefuse(t *testing.T) {
 	}
 }
 
+func TestFilterOfAllQueuesIsNotDescribed(t *testing.T) {
+	if got := (Filter{Queues: Names(), OlderThan: time.Hour}).String(); got != "at least 1h old" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestFilterString(t *testing.T) {
 	tests := map[string]Filter{
 		"":                    {},

@@ -9,6 +9,9 @@ import (
 // Unknown returns the error for a name of some kind that is not among the known ones: with the one that was
 // probably meant, or with a list, which may be shorter than all that are known.
 func Unknown(kind, name string, known, list []string) error {
+	if name == "" {
+		return fmt.Errorf("the name of a %s is missing; known: %s", kind, strings.Join(list, ", "))
+	}
 	if meant, ok := Nearest(name, known); ok {
 		return fmt.Errorf(`unknown %s "%s"; did you mean %s?`, kind, name, meant)
 	}

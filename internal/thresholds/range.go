@@ -44,6 +44,27 @@ func (r Range) MayAlertFrom(value int64) bool {
 	return float64(value) < r.Start || !math.IsInf(r.End, 1)
 }
 
+// Masks reports whether every value that alerts other, and more, alert r.
+func (r Range) Masks(other Range) bool {
+	alerts, more := false, false
+	for _, limit := range []float64{0, math.MaxInt64 / 2, r.Start, r.End, other.Start, other.End} {
+		if math.IsInf(limit, 0) {
+			continue
+		}
+		for value := max(0, int64(limit)-1); value <= int64(limit)+2; value++ {
+			switch {
+			case !other.Alerts(value):
+				more = more || r.Alerts(value)
+			case r.Alerts(value):
+				alerts = true
+			default:
+				return false
+			}
+		}
+	}
+	return alerts && more
+}
+
 // String returns the canonical form, which Parse reads back to the same Range for a metric that is a count. It
 // leaves out a start of 0 and an infinite end, so that an upper limit is a plain number, the only form that most
 // graphs draw.

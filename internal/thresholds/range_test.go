@@ -8,6 +8,43 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
+func TestMasks(t *testing.T) {
+	tests := []struct {
+		critical, warning string
+		want              bool
+	}{
+		{"10", "20", true},
+		{"20", "10", false},
+		{"10", "10", false},
+		{"3:", "2:", true},
+		{"2:", "3:", false},
+		{"10:20", "5:30", true},
+		{"10:20", "5:15", false},
+		{"@10:20", "@12:15", true},
+		{"@10:20", "@12:25", false},
+		{"@10:", "20", true},
+		{"10", "@5:7", false},
+		{"10", "@15:20", true},
+		{"10", "~:", false},
+		{"1.5", "1", false},
+		{"1", "1.5", false},
+		{"1000000000000000", "2000000000000000", true},
+	}
+	for _, tt := range tests {
+		critical, err := ParseRange(tt.critical, units.Count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warning, err := ParseRange(tt.warning, units.Count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := critical.Masks(warning); got != tt.want {
+			t.Errorf("critical %s, warning %s: %t", tt.critical, tt.warning, got)
+		}
+	}
+}
+
 // RangeTable says which of its values each range alerts on: A or not (.).
 const rangeTable = `
 values   -5 -1 0 4 5 9 10 11 20 21 1000
