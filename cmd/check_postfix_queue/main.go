@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"example.org/postfix-queue-monitor/internal/check"
 	"example.org/postfix-queue-monitor/internal/cli"
@@ -68,7 +67,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 		return check.Failed(queue.Typed(err.Error())).Write(stdout)
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(opts.Timeout))
+	ctx, cancel := opts.WithTimeout(ctx)
 	defer cancel()
 	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons()
 	breakdown := opts.Verbose >= check.DetailBreakdown

@@ -94,7 +94,7 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 
 // read reads what the options ask for.
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(o.Timeout))
+	ctx, cancel := o.WithTimeout(ctx)
 	defer cancel()
 	readings := source.ReadAll(ctx, o.Request(stdin, o.selection().NeedReasons(), o.Breakdown))
 	// Only now is it known how many instances a snapshot has.

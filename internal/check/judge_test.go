@@ -342,6 +342,15 @@ func TestJudgeOneInstance(t *testing.T) {
 			line:  "mail system is down, and the queue could not be read (no); start it: postfix start",
 		},
 		{
+			name: "down, and not read in time",
+			reading: queue.Reading{
+				Summary: &queue.Summary{Partial: true, Facts: queue.Facts{Down: "refused"}},
+				Err:     deadline,
+			},
+			state: Critical,
+			line:  "mail system is down, and the queue could not be read in time; start it: postfix start",
+		},
+		{
 			name:    "another failure",
 			reading: silent(errors.New("access denied")),
 			crit:    "10",

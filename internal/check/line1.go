@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -52,6 +53,8 @@ func downText(r queue.Reading, o Options) queue.Text {
 		switch {
 		case isDown:
 			return queue.Safe((&queue.DownError{Reason: said.Reason, Instance: r.Instance}).Error())
+		case errors.Is(r.Err, context.DeadlineExceeded):
+			return down + ", and the queue could not be read in time" + start
 		case r.Err != nil:
 			return down + ", and the queue could not be read (" + queue.Safe(r.Err.Error()) + ")" + start
 		}

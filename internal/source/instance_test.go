@@ -217,6 +217,21 @@ func TestInTime(t *testing.T) {
 	})
 }
 
+// It is given up after a signal, too, and does not say that it was slow.
+func TestInTimeSaysWhyItEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		defer close(hang)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("interrupted by a test"))
+		_, err := inTime(ctx, func() (int, error) { <-hang; return 1, nil })
+		const want = "reading did not end when it was interrupted by a test; the disk may hang: look into the kernel log"
+		if err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	})
+}
+
 // A reading that notices the end of its context says itself what it has.
 func TestInTimeWaitsForAReadingThatIsCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

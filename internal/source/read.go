@@ -6,7 +6,7 @@ package source
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"runtime"
 	"sync"
@@ -109,9 +109,22 @@ func inTime[T any](ctx context.Context, read func() (T, error)) (T, error) {
 		return a.value, a.err
 	case <-time.After(stuckAfter):
 		var none T
-		return none, fmt.Errorf("reading did not end in time (%w); the disk may hang: look into the kernel log", context.Cause(ctx))
+		return none, &hangError{context.Cause(ctx)}
 	}
 }
+
+// hangError says that reading did not end although its context had.
+type hangError struct{ cause error }
+
+func (e *hangError) Error() string {
+	when := "in time"
+	if !errors.Is(e.cause, context.DeadlineExceeded) {
+		when = "when it was " + e.cause.Error()
+	}
+	return "reading did not end " + when + "; the disk may hang: look into the kernel log"
+}
+
+func (e *hangError) Unwrap() error { return e.cause }
 
 // read reads one instance with the first source that works.
 func (req Request) read(ctx context.Context, instance queue.Instance, maxOpenFiles int) (queue.Reading, error) {
