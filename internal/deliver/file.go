@@ -4,73 +4,145 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // File is the path of a file. Send replaces it as a whole: a reader finds the old document or the new one, at any
 // moment and after a crash. Send refuses a link.
+//
+// Send returns soon after the end of its context, even if the disk hangs, and leaves no other file behind. It
+// cannot prevent two things. SIGKILL leaves the new document under its temporary name if it comes just before that
+// is renamed or, in a file system without unnamed files, while it is being written. And if nothing at all can
+// interrupt a system call, Send returns, but the kernel keeps the process until the call has ended.
 type File string
 
 // Send writes the file, with mode 0644.
-func (path File) Send(_ context.Context, document []byte) error {
-	return path.write(document, 0o644)
+func (path File) Send(ctx context.Context, document []byte) error {
+	return path.write(ctx, document, 0o644)
 }
 
 // PrivateFile is a File with addresses in it, which others may not read.
 type PrivateFile struct{ File }
 
 // Send writes the file, with mode 0640.
-func (f PrivateFile) Send(_ context.Context, document []byte) error {
-	return f.write(document, 0o640)
+func (f PrivateFile) Send(ctx context.Context, document []byte) error {
+	return f.write(ctx, document, 0o640)
 }
 
-func (path File) write(document []byte, mode os.FileMode) error {
-	err := path.replace(document, mode)
+func (path File) write(ctx context.Context, document []byte, mode os.FileMode) error {
+	err := path.replace(ctx, document, mode)
+	// Nobody knows the name of the temporary file.
 	if failed, ok := errors.AsType[*os.PathError](err); ok {
-		err = failed.Err // without the name of the temporary file
+		err = failed.Err
+	} else if failed, ok := errors.AsType[*os.LinkError](err); ok {
+		err = failed.Err
 	}
-	if err != nil {
-		err = fmt.Errorf("cannot write %s: %w", path, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("cannot write %s in time; the disk may hang: look into the kernel log", path)
 	}
-	return err
+	return fmt.Errorf("cannot write %s: %w", path, err)
 }
 
-func (path File) replace(document []byte, mode os.FileMode) (err error) {
-	// A device such as /dev/null must not become a file. Anybody who may write to the directory can lay a link to
-	// a file that he may not write: it is not followed, and one that is laid later is itself replaced.
+// settleTime is how long a system call may go on after the end of the context: one that is under way then ends
+// long before, unless it hangs.
+const settleTime = 250 * time.Millisecond
+
+func (path File) replace(ctx context.Context, document []byte, mode os.FileMode) (err error) {
+	// In the same directory, for the rename. The dot hides it from readers that take every file with a certain
+	// ending.
+	name := filepath.Join(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-"+strconv.FormatUint(rand.Uint64(), 36))
+	defer func() {
+		if err != nil {
+			_ = inTime(ctx, settleTime, func() error { return os.Remove(name) })
+		}
+	}()
+	err = inTime(ctx, settleTime, func() error {
+		if err := path.checkReplaceable(); err != nil {
+			return err
+		}
+		return draft(ctx, name, document, mode)
+	})
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return inTime(ctx, settleTime, func() error { return os.Rename(name, string(path)) })
+}
+
+// checkReplaceable returns an error for what must not become a file, such as /dev/null. Anybody who may write to
+// the directory can lay a link to a file that he may not write: it is not followed, and one that is laid later is
+// itself replaced.
+func (path File) checkReplaceable() error {
 	switch info, err := os.Lstat(string(path)); {
-	case err != nil: // no such file, or CreateTemp will report why
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
 	case info.Mode()&os.ModeSymlink != 0:
 		return errors.New("it is a link, and links are not followed; name the file itself; standard output is -")
 	case !info.Mode().IsRegular():
 		return errors.New("not a regular file; standard output is -")
 	}
-	// In the same directory, for the rename. The dot hides it from readers that take every file with a certain
-	// ending.
-	f, err := os.CreateTemp(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-*")
+	return nil
+}
+
+// draft writes the document to a new file of this name.
+func draft(ctx context.Context, name string, document []byte, mode os.FileMode) error {
+	if done, err := draftUnnamed(ctx, name, document, mode); done || err != nil {
+		return err
+	}
+	return draftNamed(name, document, mode)
+}
+
+func draftNamed(name string, document []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
+	defer f.Close()
+	return fill(f, document, mode)
+}
+
+// draftUnnamed does so with a file that has no name until it is on the disk: nothing can leave half of it behind,
+// not even SIGKILL. Not every file system can do that, and without /proc it cannot be done; then done is false.
+func draftUnnamed(ctx context.Context, name string, document []byte, mode os.FileMode) (done bool, err error) {
+	fd, err := unix.Open(filepath.Dir(name), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return false, nil // opening a file with a name reports what is wrong with the directory
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if err := fill(f, document, mode); err != nil {
+		return false, err
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx) // nobody may be left who would remove it
+	}
+	// A rename needs a name, and a link cannot replace a file.
+	unnamed := fmt.Sprintf("/proc/self/fd/%d", fd)
+	err = unix.Linkat(unix.AT_FDCWD, unnamed, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	return err == nil, nil
+}
+
+func fill(f *os.File, document []byte, mode os.FileMode) error {
 	if _, err := f.Write(document); err != nil {
 		return err
 	}
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), string(path))
+	return f.Sync()
 }
 
 func (path File) String() string { return string(path) }

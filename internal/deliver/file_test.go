@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
@@ -148,5 +149,80 @@ func TestSendToLink(t *testing.T) {
 	if info, statErr := os.Stat(precious); err != nil || statErr != nil || string(content) != "precious" ||
 		info.Mode() != 0o600 {
 		t.Errorf("%q, %v, %v", content, err, statErr)
+	}
+}
+
+// The old document stays, and nothing is left behind.
+func TestSendToFileIsInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.prom")
+	if err := File(path).Send(t.Context(), []byte("old\n")); err != nil {
+		t.Fatal(err)
+	}
+	late, cancelLate := context.WithTimeout(t.Context(), 0)
+	defer cancelLate()
+	interrupted, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("interrupted by a test"))
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		want string
+	}{
+		{"late", late, "cannot write PATH in time; the disk may hang: look into the kernel log"},
+		{"interrupted", interrupted, "cannot write PATH: interrupted by a test"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := File(path).Send(tt.ctx, []byte("new\n"))
+			if err == nil || strings.ReplaceAll(err.Error(), path, "PATH") != tt.want {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != "old\n" {
+				t.Errorf("%q, %v", got, err)
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) > 1 {
+				t.Errorf("left behind: %v, %v", entries, err)
+			}
+		})
+	}
+}
+
+// The file system of a test has unnamed files or not: both ways must do.
+func TestDraft(t *testing.T) {
+	drafts := map[string]func(name string, document []byte) error{
+		"unnamed": func(name string, document []byte) error {
+			done, err := draftUnnamed(t.Context(), name, document, 0o640)
+			if err == nil && !done {
+				t.Skip("this file system has no unnamed files")
+			}
+			return err
+		},
+		"named": func(name string, document []byte) error { return draftNamed(name, document, 0o640) },
+	}
+	for name, draft := range drafts {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "new")
+			if err := draft(path, []byte("x\n")); err != nil {
+				t.Fatal(err)
+			}
+			content, err := os.ReadFile(path)
+			if info, statErr := os.Stat(path); err != nil || statErr != nil || string(content) != "x\n" ||
+				info.Mode() != 0o640 {
+				t.Errorf("%q, %v, %v, %v", content, info, err, statErr)
+			}
+		})
+	}
+}
+
+// What somebody else has laid there is not written to.
+func TestDraftTakesNoOtherFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "new")
+	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := draft(t.Context(), name, []byte("x\n"), 0o644); !errors.Is(err, os.ErrExist) {
+		t.Errorf("error %v", err)
+	}
+	if got, err := os.ReadFile(name); err != nil || string(got) != "precious" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

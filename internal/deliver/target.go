@@ -73,12 +73,14 @@ func isSocketPath(text string) bool {
 }
 
 // Stdout is standard output.
-type Stdout struct{ w io.Writer }
+type Stdout struct{ Writer io.Writer }
 
-// Send writes the document in one call.
+// Send writes the document in one call. The writer limits how long that takes.
 func (s Stdout) Send(_ context.Context, document []byte) error {
-	_, err := s.w.Write(document)
-	return err
+	if _, err := s.Writer.Write(document); err != nil {
+		return fmt.Errorf("cannot write to %s: %w", s, err)
+	}
+	return nil
 }
 
 func (Stdout) String() string { return "standard output" }

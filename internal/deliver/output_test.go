@@ -1,0 +1,123 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+	})
+	return r, w
+}
+
+// more than a pipe holds.
+const morePipe = 1 << 20
+
+func TestOutputThatIsRead(t *testing.T) {
+	r, w := pipe(t)
+	document := bytes.Repeat([]byte("line\n"), morePipe/5)
+	written := make(chan error, 1)
+	go func() {
+		n, err := NewOutput(w, time.Hour).Write(document)
+		if err == nil && n != len(document) {
+			err = io.ErrShortWrite
+		}
+		w.Close()
+		written <- err
+	}()
+	got, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(got, document) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOutputThatIsNotRead(t *testing.T) {
+	const want = "not in time; its reader does not read, or the disk hangs"
+	_, w := pipe(t)
+	output := NewOutput(w, 50*time.Millisecond)
+	if _, err := output.Write(make([]byte, morePipe)); err == nil || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+	// Fifty complaints must not take fifty times as long.
+	output.limit = time.Hour
+	if _, err := output.Write([]byte("x")); err == nil || err.Error() != want {
+		t.Errorf("the second time: error %v", err)
+	}
+}
+
+func TestOutputThatFails(t *testing.T) {
+	broken, w := pipe(t)
+	broken.Close()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	_, closed := pipe(t)
+	closed.Close()
+	for name, tt := range map[string]struct {
+		file *os.File
+		want error
+	}{
+		"broken pipe": {w, syscall.EPIPE},
+		"full disk":   {full, syscall.ENOSPC},
+		"closed":      {closed, os.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Stdout{NewOutput(tt.file, time.Hour)}.Send(t.Context(), []byte("x\n"))
+			if !errors.Is(err, tt.want) || err.Error() != "cannot write to standard output: "+tt.want.Error() {
+				t.Errorf("error %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// A call that hangs is given up; one that ends soon after the context is waited for.
+func TestInTime(t *testing.T) {
+	for name, tt := range map[string]struct {
+		call time.Duration
+		want error
+	}{
+		"before":      {time.Second / 2, io.EOF},
+		"soon after":  {time.Second + settleTime/2, io.EOF},
+		"much later":  {time.Hour, context.DeadlineExceeded},
+		"immediately": {0, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				err := inTime(ctx, settleTime, func() error {
+					time.Sleep(tt.call)
+					return io.EOF
+				})
+				if !errors.Is(err, tt.want) {
+					t.Errorf("error %v, want %v", err, tt.want)
+				}
+				if took := time.Since(start); took != min(tt.call, time.Second+settleTime) {
+					t.Errorf("returned after %s", took)
+				}
+				time.Sleep(tt.call) // until the call has ended
+			})
+		})
+	}
+}
