@@ -199,7 +199,7 @@ func TestSignals(t *testing.T) {
 		"hangs with a grandchild": "sleep infinity & exec sleep infinity",
 		"hangs in mid-listing":    "cat " + saveListing(t, twoLines) + "; exec sleep infinity",
 	} {
-		for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT} {
 			t.Run(fmt.Sprintf("%s while postqueue %s", unix.SignalName(signal), name), func(t *testing.T) {
 				replacePostqueue(t, script)
 				before := liveProcesses(t)

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
 	"example.org/postfix-queue-monitor/internal/check"
 	"example.org/postfix-queue-monitor/internal/cli"
+	"example.org/postfix-queue-monitor/internal/deliver"
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/source"
 	"example.org/postfix-queue-monitor/internal/thresholds"
@@ -27,11 +27,15 @@ var usage string
 
 func main() {
 	cli.LimitMemory()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
-	stop()
-	os.Exit(code)
+	stdout := deliver.NewOutput(os.Stdout, writeTimeout)
+	os.Exit(cli.Run(func(ctx context.Context) (exitCode int) {
+		return run(ctx, os.Args[1:], os.Stdin, stdout)
+	}, int(check.Unknown)))
 }
+
+// writeTimeout is for whoever starts the check and does not read its answer. Together with --timeout it is less
+// than the 10 seconds of check_nrpe.
+const writeTimeout = time.Second
 
 type options struct {
 	Warning    thresholds.Rules `arg:"-w,--warning"`
@@ -54,7 +58,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 	err := cli.Parse(args, &opts, &opts.Common)
 	switch {
 	case errors.Is(err, cli.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, usage) // the exit code is the same if this fails
 		return int(check.Unknown)
 	case errors.Is(err, cli.ErrVersion):
 		v := cli.Version(version)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -53,4 +56,47 @@ func TestOptionsAreDocumented(t *testing.T) {
 
 func TestOptionsAreCompleted(t *testing.T) {
 	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "check_postfix_queue")
+}
+
+const listing = "../../testdata/listing/3.7.11/mixed.json"
+
+func TestBadOutputIsUnknown(t *testing.T) {
+	t.Parallel() // a pipe that nobody reads takes its time
+	for name, output := range scripttest.Bad(t) {
+		for _, args := range [][]string{{"-i", listing, "--max-age", "0"}, {"-w", "x"}, {"--help"}, {"--version"}} {
+			t.Run(args[0]+" to "+name, func(t *testing.T) {
+				t.Parallel()
+				ended := scripttest.RunInto(t, output, nil, "check_postfix_queue", args...)
+				if ended != (scripttest.Ended{ExitCode: int(check.Unknown)}) {
+					t.Errorf("%+v", ended)
+				}
+			})
+		}
+	}
+}
+
+// A signal ends the program, which says so if it has not answered yet.
+func TestSignals(t *testing.T) {
+	content, err := os.ReadFile(listing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := func() *exec.Cmd {
+		return exec.CommandContext(t.Context(), "check_postfix_queue", "-i", "-", "--max-age", "0")
+	}
+	const runs = 100
+	interrupted := 0
+	scripttest.Interrupt(t, runs, content, cmd, func(ended scripttest.Ended) {
+		switch {
+		case ended.ExitCode == int(check.Unknown) && strings.HasPrefix(ended.Stdout, "POSTFIX_QUEUE UNKNOWN - ") &&
+			strings.Contains(ended.Stdout, "interrupted by a signal") && ended.Stderr == "":
+			interrupted++
+		case ended.ExitCode != 0 || !strings.HasPrefix(ended.Stdout, "POSTFIX_QUEUE OK - 1000 emails, ") ||
+			ended.Stderr != "":
+			t.Fatalf("%+v", ended)
+		}
+	})
+	if interrupted == 0 {
+		t.Error("no run was interrupted")
+	}
 }

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/cli"
@@ -37,10 +35,10 @@ const (
 
 func main() {
 	cli.LimitMemory()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	stdout, stderr := deliver.NewOutput(os.Stdout, deliveryTimeout), deliver.NewOutput(os.Stderr, deliveryTimeout)
+	os.Exit(cli.Run(func(ctx context.Context) (exitCode int) {
+		return run(ctx, os.Args[1:], os.Stdin, stdout, stderr)
+	}, exitFailed))
 }
 
 // run is the program: it returns the exit code.
@@ -55,20 +53,32 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 
 type program struct{ stdout, stderr io.Writer }
 
+// complain writes an error message. If nobody can read it, the exit code alone has to do.
 func (p *program) complain(text queue.Text) {
 	fmt.Fprintf(p.stderr, "postfix_queue_emit: %s\n", text)
+}
+
+// print answers an option that asks for text.
+func (p *program) print(ctx context.Context, text string) (exitCode int) {
+	if err := p.toStdout(ctx, text); err != nil {
+		p.complain(queue.Safe(err.Error()))
+		return exitFailed
+	}
+	return exitDone
+}
+
+func (p *program) toStdout(ctx context.Context, text string) error {
+	return deliver.Stdout{Writer: p.stdout}.Send(ctx, []byte(text))
 }
 
 func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitCode int) {
 	opts, err := parseOptions(args)
 	switch {
 	case errors.Is(err, cli.ErrHelp):
-		fmt.Fprint(p.stdout, usage)
-		return exitDone
+		return p.print(ctx, usage)
 	case errors.Is(err, cli.ErrVersion):
 		v := cli.Version(version)
-		fmt.Fprintf(p.stdout, "postfix_queue_emit v%s (postfix-queue-monitor %s)\n", v, v)
-		return exitDone
+		return p.print(ctx, fmt.Sprintf("postfix_queue_emit v%s (postfix-queue-monitor %s)\n", v, v))
 	}
 	var target deliver.Target
 	if err == nil {
@@ -81,7 +91,8 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 
 	readings := opts.read(ctx, stdin)
 	exitCode = p.report(readings, &opts)
-	if opts.Check {
+	interrupted := exitCode != exitDone && ctx.Err() != nil // that is not the instance's failure: it may be up
+	if opts.Check || interrupted {
 		return exitCode
 	}
 	document := opts.Format.Encode(readings, opts.emitOptions(len(readings) > 1))
@@ -147,7 +158,7 @@ func (o *options) problem(r queue.Reading) error {
 	}
 }
 
-// deliveryTimeout is for a receiver that does not answer.
+// deliveryTimeout is for a receiver that does not answer, a disk that hangs, and outputs that nobody reads.
 const deliveryTimeout = 2 * time.Second
 
 // deliver sends the document, or shows what would be sent. It has its own deadline: reading may have used up the
@@ -161,12 +172,15 @@ func (p *program) deliver(ctx context.Context, target deliver.Target, document [
 		if _, ok := target.(deliver.Datagram); ok {
 			how += " in " + units.Plural(int64(len(deliver.Datagrams(document))), "datagram")
 		}
-		_, err := fmt.Fprintf(p.stdout, "# %s would go to %s:\n%s", how, target, document)
-		return err
+		return p.toStdout(ctx, fmt.Sprintf("# %s would go to %s:\n%s", how, target, document))
 	}
-	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	limited, cancel := context.WithTimeout(ctx, deliveryTimeout)
 	defer cancel()
-	return target.Send(ctx, document)
+	err := target.Send(limited, document)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("cannot send to %s: %w", target, context.Cause(ctx))
+	}
+	return err
 }
 
 func describeReading(r queue.Reading) []string {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,4 +259,80 @@ func receive(t *testing.T, network, address string) (listening string, received 
 		}
 	}()
 	return server.Addr().String(), func() string { return string(<-document) }
+}
+
+const listing = "../../testdata/listing/3.7.11/mixed.json"
+
+func TestBadOutputIsAFailure(t *testing.T) {
+	t.Parallel() // a pipe that nobody reads takes its time
+	for name, output := range scripttest.Bad(t) {
+		for _, args := range [][]string{
+			{"-i", listing, "--max-age", "0"},
+			{"-i", listing, "--max-age", "0", "--dry-run"},
+			{"--help"},
+			{"--version"},
+		} {
+			t.Run(args[len(args)-1]+" to "+name, func(t *testing.T) {
+				t.Parallel()
+				ended := scripttest.RunInto(t, output, nil, "postfix_queue_emit", args...)
+				if ended.ExitCode != exitFailed || ended.Stdout != "" ||
+					!strings.HasPrefix(ended.Stderr, "postfix_queue_emit: cannot write to standard output: ") {
+					t.Errorf("%+v", ended)
+				}
+			})
+		}
+	}
+}
+
+// Complaints that nobody can read do not keep the program from sending what it can.
+func TestBadStandardError(t *testing.T) {
+	t.Parallel() // a pipe that nobody reads takes its time
+	for name, output := range scripttest.Bad(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ended := scripttest.RunInto(t, nil, output, "postfix_queue_emit", "-f", "prometheus", "-i", "/nosuch")
+			if ended.ExitCode != exitFailed || !strings.Contains(ended.Stdout, `postfix_queue_up{instance_name="local"} 0`) {
+				t.Errorf("%+v", ended)
+			}
+		})
+	}
+}
+
+// A signal ends the program. It leaves the old document or the new one, and nothing else.
+func TestSignals(t *testing.T) {
+	content, err := os.ReadFile(listing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "queue.prom")
+	const runs, old = 200, "old\n"
+	cmd := func() *exec.Cmd {
+		if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return exec.CommandContext(t.Context(), "postfix_queue_emit", "-f", "prometheus", "-i", "-", "--to", path)
+	}
+	interrupted := 0
+	scripttest.Interrupt(t, runs, content, cmd, func(ended scripttest.Ended) {
+		document, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const lastSeries = `postfix_queue_message_size_bytes_count{instance_name="local",queue="maildrop"}`
+		isWhole := strings.HasSuffix(string(document), lastSeries+" 0\n")
+		switch {
+		case ended.ExitCode == exitFailed && string(document) == old && ended.Stdout == "" &&
+			strings.Contains(ended.Stderr, "interrupted by a signal"):
+			interrupted++
+		case ended != scripttest.Ended{} || !isWhole:
+			t.Fatalf("%+v, document %q", ended, document)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Fatalf("left behind: %v, %v; %+v", entries, err, ended)
+		}
+	})
+	if interrupted == 0 {
+		t.Error("no run was interrupted")
+	}
 }

@@ -213,7 +213,7 @@ func judgeBroken(r queue.Reading, o Options) verdict {
 		return verdict{state: Unknown, text: failed}
 	}
 	state, text := judgeLowerBound(s, o)
-	if state == Unknown {
+	if state == Unknown || errors.Is(r.Err, context.Canceled) { // nobody waits for the answer any more
 		return verdict{state: Unknown, text: failed + "; at least " + describe(emails, s.Total.Messages)}
 	}
 	return verdict{state: state, text: text + circumstances(s, o) + "; " + failed}
