@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Output is standard output or standard error. No write holds the program for longer than a limit, whether nobody
@@ -33,6 +35,9 @@ func (o *Output) Write(p []byte) (n int, err error) {
 }
 
 func (o *Output) write(p []byte) error {
+	if wasClosed(o.file) {
+		return errors.New("it is closed; to discard what is written, use /dev/null")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
 	defer cancel()
 	err := inTime(ctx, 0, func() error {
@@ -46,6 +51,48 @@ func (o *Output) write(p []byte) error {
 		return failed.Err // without a name, which would be /dev/stdout or /dev/stderr
 	}
 	return err
+}
+
+// wasClosed reports whether a standard output was closed when the program was started, as by >&- in a shell. What
+// is written to it then vanishes: the Go runtime opens /dev/null in its place, for reading and writing, so that no
+// other file gets its number (checkfds in runtime/fds_unix.go).
+//
+// That differs from >/dev/null in a shell, which is open for writing only, and from a daemon's /dev/null, which
+// often is open for reading and writing but duplicated: the runtime opens each anew. Nothing tells it from a
+// /dev/null that the parent has opened for reading and writing for this output alone, as Python's
+// subprocess.DEVNULL can be.
+func wasClosed(file *os.File) bool {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return false // it is closed now, and writing will report that
+	}
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		var stat unix.Stat_t
+		if err := unix.Fstat(int(fd), &stat); err != nil {
+			return
+		}
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		isDevNull := stat.Mode&unix.S_IFMT == unix.S_IFCHR && stat.Rdev == unix.Mkdev(1, 3)
+		closed = err == nil && isDevNull && flags&unix.O_ACCMODE == unix.O_RDWR && !isDuplicated(fd)
+	})
+	return err == nil && closed
+}
+
+// isDuplicated reports whether another standard descriptor is the same open file, a duplicate by dup(2).
+func isDuplicated(fd uintptr) bool {
+	const kcmpFile = 0 // KCMP_FILE in linux/kcmp.h
+	pid := uintptr(os.Getpid())
+	for other := range uintptr(3) {
+		if other == fd {
+			continue
+		}
+		different, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, fd, other, 0)
+		if errno == 0 && different == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // inTime returns what do returns, or the cause of the context's end if do has not returned when settle has passed

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -118,6 +119,31 @@ func TestInTime(t *testing.T) {
 				}
 				time.Sleep(tt.call) // until the call has ended
 			})
+		})
+	}
+}
+
+// The Go runtime opens /dev/null in this way if standard output is closed.
+func TestOutputThatWasClosed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		path string
+		flag int
+		want bool
+	}{
+		"closed":        {os.DevNull, os.O_RDWR, true},
+		"discarded":     {os.DevNull, os.O_WRONLY, false},
+		"other devices": {"/dev/zero", os.O_RDWR, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := os.OpenFile(tt.path, tt.flag, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			_, err = NewOutput(f, time.Hour).Write([]byte("x"))
+			if got := err != nil; got != tt.want || got && !strings.HasPrefix(err.Error(), "it is closed") {
+				t.Errorf("error %v", err)
+			}
 		})
 	}
 }
