@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"

@@ -51,9 +51,9 @@ const (
 
 // tagStyles is the table of tag styles.
 var tagStyles = []struct {
-	name                           TagStyle
-	before, between, equals, after string // what surrounds the tags, and separates them
-	afterValue                     bool   // instead of being part of the name
+	name                    TagStyle
+	before, between, equals string // what comes before and between tags, and in them
+	afterValue              bool   // instead of being part of the name
 }{
 	{name: TagsNone},
 	{name: TagsDatadog, before: "|#", between: ",", equals: ":", afterValue: true}, // name:value|g|#key:value,key:value
@@ -176,7 +176,7 @@ func (o Options) dotted(r queue.Reading) (prefix, inName, afterValue string) {
 	for _, t := range o.tagsOf(r) {
 		tags = append(tags, t.Key+style.equals+replaceInvalid(t.Value, isTagWord))
 	}
-	text := style.before + strings.Join(tags, style.between) + style.after
+	text := style.before + strings.Join(tags, style.between)
 	if style.afterValue {
 		return o.Prefix + ".", "", text
 	}
