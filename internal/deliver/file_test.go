@@ -62,7 +62,8 @@ func TestSendToFileFailsWhole(t *testing.T) {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := File(fifo).Send(t.Context(), []byte("x")); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	err := File(fifo).Send(t.Context(), []byte("x"))
+	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("error %v", err)
 	}
 	if info, err := os.Lstat(fifo); err != nil || info.Mode()&os.ModeNamedPipe == 0 {

@@ -21,8 +21,9 @@ func TestNewFamilyNeedsNoRow(t *testing.T) {
 		shown  map[string]string // value, if the format has another unit
 	}{
 		{
-			name:   "count",
-			metric: queue.Metric{Name: "waiting", Family: "waiting", Unit: units.Count, Help: "mail that waits", Value: value(7)},
+			name: "count",
+			metric: queue.Metric{Name: "waiting", Family: "waiting", Unit: units.Count,
+				Help: "mail that waits", Value: value(7)},
 			want: map[string]string{
 				"graphite":   "postfix_queue.local.waiting",
 				"influx":     emittest.Series("postfix_queue_total.waiting", local),
@@ -32,8 +33,9 @@ func TestNewFamilyNeedsNoRow(t *testing.T) {
 			},
 		},
 		{
-			name:   "size",
-			metric: queue.Metric{Name: "room", Family: "room", Unit: units.Bytes, Help: "bytes that are free", Value: value(7168)},
+			name: "size",
+			metric: queue.Metric{Name: "room", Family: "room", Unit: units.Bytes,
+				Help: "bytes that are free", Value: value(7168)},
 			want: map[string]string{
 				"netdata":    "postfix_local.qroom room",
 				"prometheus": emittest.Series("postfix_queue_room_bytes", local),
