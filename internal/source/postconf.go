@@ -25,7 +25,6 @@ func (p postfix) command(ctx context.Context, program string, args ...string) (c
 		dirs = sbinDirs
 	}
 	if p.root {
-		const rootUser = 0
 		if err := p.trustConfig(rootUser); err != nil {
 			return command{}, err
 		}

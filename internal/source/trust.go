@@ -11,24 +11,20 @@ import (
 	"syscall"
 )
 
-// trustConfig returns an error if somebody else than the owner, who is root, may change the configuration of this
-// instance: main.cf names the programs that Postfix's own start, and they would run as root. It judges main.cf, its
-// directory, and everything on the way to them, also behind links.
+// trustConfig returns an error if somebody else than root and the owner, who is root except in tests, may change the
+// configuration of this instance: main.cf names the programs that Postfix's own start, and they would run as root.
+// It judges main.cf, its directory, and everything on the way to them, also behind links.
 func (p postfix) trustConfig(owner uint32) error {
 	dir := cmp.Or(p.configDir, filepath.Dir(p.mainCF()))
 	// Not a cleaned path: the kernel takes .. for the directory above the target of a link.
-	if _, err := trustPath(dir+"/main.cf", owner); err != nil {
-		return err
-	}
-	last, err := trustPath(dir, owner)
-	if err != nil {
-		return err
-	}
+	_, suspectFile := trustPath(dir+"/main.cf", owner)
+	last, suspectDir := trustPath(dir, owner)
+	var writable error
 	// On the way a directory to which everybody may add is good enough, but not the one that Postfix reads.
-	if info, err := os.Lstat(last); err == nil && info.Mode().Perm()&othersMayWrite != 0 {
-		return othersMayChange(last)
+	if info, err := os.Lstat(last); err == nil && info.IsDir() && info.Mode().Perm()&othersMayWrite != 0 {
+		writable = othersMayChange(last)
 	}
-	return nil
+	return cmp.Or(writable, suspectFile, suspectDir)
 }
 
 // maxLinks is the kernel's limit of links in a path.
@@ -75,11 +71,14 @@ func trustPath(path string, owner uint32) (at string, suspect error) {
 	return at, suspect
 }
 
-const othersMayWrite = 0o022
+const (
+	othersMayWrite = 0o022
+	rootUser       = 0 // may change everything anyway
+)
 
 // trustFile judges one part of a path. From a sticky directory nobody can take away what is root's.
 func trustFile(path string, info fs.FileInfo, owner uint32) error {
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != owner {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != owner && stat.Uid != rootUser {
 		return fmt.Errorf("%s belongs to another user, %s; %s", path, asRoot, unless("chown -h root", path))
 	}
 	switch mode := info.Mode(); {

@@ -29,7 +29,7 @@ func TestTrustConfig(t *testing.T) {
 		{
 			name:    "of another user",
 			owner:   1,
-			arrange: func(top directory) string { return top.path("etc") },
+			arrange: func(top directory) string { return top.ofAnotherUser("etc/main.cf", "etc") },
 			want:    "TOP/etc/main.cf belongs to another user, ",
 		},
 		{
@@ -163,6 +163,17 @@ func (d directory) mode(name string, mode os.FileMode, result string) string {
 	d.t.Helper()
 	if err := os.Chmod(d.path(name), mode); err != nil {
 		d.t.Fatal(err)
+	}
+	return d.path(result)
+}
+
+// ofAnotherUser gives a file away, if the test runs as root. An ordinary user judges it as another one.
+func (d directory) ofAnotherUser(name, result string) string {
+	d.t.Helper()
+	if os.Geteuid() == 0 {
+		if err := os.Chown(d.path(name), 2, -1); err != nil {
+			d.t.Fatal(err)
+		}
 	}
 	return d.path(result)
 }
