@@ -116,7 +116,7 @@ func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
 
 func perfUnit(label string) string {
 	switch {
-	case label == "size", strings.HasSuffix(label, "_size"):
+	case label == "size", label == "spool_free", strings.HasSuffix(label, "_size"):
 		return "B"
 	case isAge(label):
 		return "s"
@@ -153,7 +153,7 @@ func (c command) gauges(t testing.TB, args ...string) map[string]int64 {
 	return parseGauges(t, r.stdout)
 }
 
-var gaugePattern = regexp.MustCompile(`^postfix_queue\.([a-z_]+):([0-9]+)\|g\n$`)
+var gaugePattern = regexp.MustCompile(`^postfix_queue\.([a-z0-9_]+):([0-9]+)\|g\n$`)
 
 // parseGauges returns values by metric, without the time stamp, which must be of this hour.
 func parseGauges(t testing.TB, document string) map[string]int64 {

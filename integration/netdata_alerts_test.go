@@ -109,13 +109,17 @@ func TestNetdataAlerts(t *testing.T) {
 		size   = "postfix_local.qsize.postfix_queue_size"
 		age    = "postfix_local.qage.postfix_queue_age"
 		stale  = "postfix_local.qemails.postfix_queue_stale"
+		taken  = "postfix_local.qage_by_queue.postfix_queue_not_taken"
+		local  = "postfix_local.qage_by_queue.postfix_queue_local_not_taken"
 	)
 	steps := []struct {
 		name  string
 		reach func()
 		want  map[string]string
 	}{
-		{"a short queue", func() {}, map[string]string{emails: "CLEAR", size: "CLEAR", age: "CLEAR", stale: "CLEAR"}},
+		{"a short queue", func() {}, map[string]string{
+			emails: "CLEAR", size: "CLEAR", age: "CLEAR", stale: "CLEAR", taken: "CLEAR", local: "CLEAR",
+		}},
 		{"110 emails of 63 MiB, the oldest of 70 minutes", func() {
 			p.fillQueue(109)
 			p.backdate(p.queueIDs("deferred")[0], 70*time.Minute)
@@ -142,7 +146,7 @@ func TestNetdataAlerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{emails, size, age, stale} {
+	for _, id := range []string{emails, size, age, stale, taken, local} {
 		if alerts[id].Info == "" {
 			t.Errorf("%s does not say what to do: %+v", id, alerts[id])
 		}

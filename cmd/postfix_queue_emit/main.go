@@ -107,7 +107,11 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	ctx, cancel := o.WithTimeout(ctx)
 	defer cancel()
-	readings := source.ReadAll(ctx, o.Request(stdin, o.selection().NeedReasons(), o.Breakdown))
+	request := o.Request(stdin, o.selection().NeedReasons(), o.Breakdown)
+	if !o.looksTwice() {
+		request.Stuck = 0
+	}
+	readings := source.ReadAll(ctx, request)
 	// Only now is it known how many instances a snapshot has.
 	if several := len(readings) > 1; several && (o.Name != "" || o.Format.Bare) {
 		err := o.oneInstanceOnly()
@@ -126,7 +130,7 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 // report prints what is wrong with the readings and, with -v, what was read. It returns the exit code for them.
 func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 	for _, r := range readings {
-		if err := o.problem(r); err != nil {
+		for _, err := range o.problems(r) {
 			if len(readings) > 1 {
 				err = fmt.Errorf("%s: %w", r.Instance.Name, err)
 			}
@@ -142,7 +146,23 @@ func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 	return exitCode
 }
 
-func (o *options) problem(r queue.Reading) error {
+// problems returns what is wrong with a reading: that mail does not move, if that is what was asked, and why numbers
+// are missing.
+func (o *options) problems(r queue.Reading) (list []error) {
+	if r.Summary != nil && (o.Check || !o.Format.Snapshot && !r.Up()) {
+		for _, t := range r.Summary.Troubles {
+			if t.Severity > queue.Remark {
+				list = append(list, fmt.Errorf("%s; %s", t.Text(r.Summary.Taken), t.Remedy()))
+			}
+		}
+	}
+	if err := o.incomplete(r); err != nil {
+		list = append(list, err)
+	}
+	return list
+}
+
+func (o *options) incomplete(r queue.Reading) error {
 	if down := r.Down(); down != nil {
 		return down
 	}

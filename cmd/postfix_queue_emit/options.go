@@ -69,6 +69,9 @@ func (o *options) checkUseless(intervalFromNetdata bool) error {
 	if o.Metrics != nil && o.Format.Snapshot {
 		return fmt.Errorf("--metrics has no use in format %s: a snapshot has all of them", o.Format.Name)
 	}
+	if o.Given("stuck") && !o.looksTwice() {
+		return errors.New("--stuck has no use here: only --check, -m up and format json tell whether mail moves")
+	}
 	for _, name := range []string{"part", "usec", "update-every", "priority"} {
 		useless := o.Given(name) && !o.Format.Netdata
 		if useless && (name != "update-every" || !intervalFromNetdata) {
@@ -76,6 +79,11 @@ func (o *options) checkUseless(intervalFromNetdata bool) error {
 		}
 	}
 	return nil
+}
+
+// looksTwice reports whether a second look at the queue is worth its time, 2 seconds: somebody asks whether mail moves.
+func (o *options) looksTwice() bool {
+	return o.Check || o.Format.Snapshot || slices.Contains(o.Metrics, queue.FamilyUp)
 }
 
 func (o *options) check() error {

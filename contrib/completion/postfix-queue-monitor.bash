@@ -3,6 +3,7 @@
 # /usr/share/bash-completion/completions under the name of each program, or source it.
 
 _postfix_queue_metrics="emails size age recipients forced_expire corrupt
+	arrived_5m arrived_1h future expiring spool_free spool_free_inodes up
 	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age
 	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age
 	deferred_connection_refused deferred_connection_timed_out deferred_host_not_found deferred_lost_connection
@@ -10,7 +11,7 @@ _postfix_queue_metrics="emails size age recipients forced_expire corrupt
 	deferred_transport"
 
 _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-directory -i --input --max-age
-	--allow-empty -q --queue --sender --recipient --reason --older-than --by-reason -t --timeout -v --verbose -h --help -V --version"
+	--allow-empty -q --queue --sender --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
 	local options="-w --warning -c --critical -M --mailserver $_postfix_queue_common"

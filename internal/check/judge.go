@@ -85,18 +85,23 @@ type verdict struct {
 }
 
 func judgeOne(r queue.Reading, o Options) verdict {
+	var v verdict
 	switch {
 	case r.Summary == nil:
 		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
+	case r.Err == nil && r.Summary.Down == "":
+		v = judgeComplete(r.Summary, o)
 	case r.Summary.Down != "":
-		return verdict{state: Critical, text: downText(r, o)}
-	case r.Err == nil:
-		return judgeComplete(r.Summary, o)
+		v = verdict{state: Critical, text: downText(r, o)}
 	case errors.Is(r.Err, context.DeadlineExceeded):
-		return judgeStopped(r, o)
+		v = judgeStopped(r, o)
 	default:
-		return judgeBroken(r, o)
+		v = judgeBroken(r, o)
 	}
+	state, sentences, remarks := judgeTroubles(r.Summary)
+	v.state = Worst(v.state, state)
+	v.text = sentences + v.text + remarks
+	return v
 }
 
 type judgement struct {
@@ -173,12 +178,12 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	}
 	v.state, v.text = sumUp(findings)
 	if allHeld(s) && s.Filter.Queues == nil {
-		v.text += ", all on hold"
+		v.text += ", all on hold" + oldestHeld(s)
 	}
 	if s.Total.Messages == 0 && v.state == OK {
 		v.text = emptyText(s)
 	}
-	v.text += maskedWarnings(o) + circumstances(s, o)
+	v.text += maskedWarnings(o) + circumstances(s, o) + heldText(s)
 	return v
 }
 

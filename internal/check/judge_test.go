@@ -49,6 +49,9 @@ func empty() *queue.Summary {
 	return s
 }
 
+// held is what line 1 says of the messages on hold in summary.
+const held = "; 3 on hold, oldest 3d 4h"
+
 func rules(t *testing.T, texts string) thresholds.Rules {
 	t.Helper()
 	var r thresholds.Rules
@@ -89,14 +92,14 @@ func TestJudgeOneInstance(t *testing.T) {
 		line       string
 		perf       bool
 	}{
-		{name: "no thresholds", reading: whole(nil), state: OK, line: headline, perf: true},
+		{name: "no thresholds", reading: whole(nil), state: OK, line: headline + held, perf: true},
 		{
 			name:    "within thresholds",
 			reading: whole(nil),
 			warn:    "50 size=40M age=1d",
 			crit:    "100",
 			state:   OK,
-			line:    headline,
+			line:    headline + held,
 			perf:    true,
 		},
 		{
@@ -105,7 +108,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			warn:    "44",
 			crit:    "100",
 			state:   Warning,
-			line:    "45 emails (above 44), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (above 44), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -114,7 +117,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			warn:    "20",
 			crit:    "30",
 			state:   Critical,
-			line:    "45 emails (above 30), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (above 30), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -123,7 +126,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			warn:    "20",
 			crit:    "size=10M",
 			state:   Critical,
-			line:    "33.5 MiB (above 10 MiB), 45 emails (above 20), oldest 5h 59m",
+			line:    "33.5 MiB (above 10 MiB), 45 emails (above 20), oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -131,7 +134,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			crit:    "100:",
 			state:   Critical,
-			line:    "45 emails (below 100), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (below 100), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -139,7 +142,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "@40:50",
 			state:   Warning,
-			line:    "45 emails (within 40 to 50), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (within 40 to 50), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -147,7 +150,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "@40:",
 			state:   Warning,
-			line:    "45 emails (40 or more), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (40 or more), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -155,7 +158,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "@~:45",
 			state:   Warning,
-			line:    "45 emails (45 or less), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (45 or less), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -163,7 +166,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "@45:45",
 			state:   Warning,
-			line:    "45 emails (exactly 45), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (exactly 45), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -171,7 +174,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "@~:",
 			state:   Warning,
-			line:    "45 emails (any value alerts), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (any value alerts), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -181,7 +184,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			crit:    "deferred=30 recipients=44",
 			state:   Critical,
 			line: "45 recipients (above 44), 40 deferred (above 30), 0 force-expired (exactly 0), active 2 KiB (above " +
-				"1 KiB), 3 hold (above 2), oldest hold 3d 4h (above 1d), " + headline,
+				"1 KiB), 3 hold (above 2), oldest hold 3d 4h (above 1d), " + headline + held,
 			perf: true,
 		},
 		{
@@ -189,7 +192,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "size=34303 age=21539",
 			state:   Warning,
-			line:    "33.5 MiB (above 34303 KiB), oldest 5h 59m (above 21539s), 45 emails",
+			line:    "33.5 MiB (above 34303 KiB), oldest 5h 59m (above 21539s), 45 emails" + held,
 			perf:    true,
 		},
 		{
@@ -197,7 +200,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(func(s *queue.Summary) { s.Total.SizeBytes = 10<<20 + 1 }),
 			warn:    "size=10M",
 			state:   Warning,
-			line:    "10485761 B (above 10485760 B), 45 emails, oldest 5h 59m",
+			line:    "10485761 B (above 10485760 B), 45 emails, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{
@@ -205,7 +208,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(func(s *queue.Summary) { s.Queues[queue.Deferred].Oldest = now.Add(-86401 * time.Second) }),
 			warn:    "age=1d",
 			state:   Warning,
-			line:    "oldest 86401 s (above 86400 s), 45 emails, 33.5 MiB",
+			line:    "oldest 86401 s (above 86400 s), 45 emails, 33.5 MiB" + held,
 			perf:    true,
 		},
 		{
@@ -213,7 +216,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(nil),
 			warn:    "44.5",
 			state:   Warning,
-			line:    "45 emails (above 44.5), 33.5 MiB, oldest 5h 59m",
+			line:    "45 emails (above 44.5), 33.5 MiB, oldest 5h 59m" + held,
 			perf:    true,
 		},
 		{name: "empty", reading: queue.Reading{Summary: empty()}, warn: "10", state: OK, line: "queue is empty", perf: true},
@@ -229,7 +232,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			name:    "one unreadable line",
 			reading: whole(func(s *queue.Summary) { s.Unreadable = 1 }),
 			state:   OK,
-			line:    headline + ", 1 line unreadable",
+			line:    headline + ", 1 line unreadable" + held,
 			perf:    true,
 		},
 		{
@@ -237,7 +240,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(func(s *queue.Summary) { s.Unreadable = 3 }),
 			warn:    "10",
 			state:   Warning,
-			line:    "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable",
+			line:    "45 emails (above 10), 33.5 MiB, oldest 5h 59m, 3 lines unreadable" + held,
 			perf:    true,
 		},
 		{
@@ -246,7 +249,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			warn:    "10 age=5m",
 			state:   Unknown,
 			line: "this source does not know age (a text listing does not say: use the output of postqueue -j), 45 " +
-				"emails (above 10), 33.5 MiB",
+				"emails (above 10), 33.5 MiB" + "; 3 on hold",
 			perf: true,
 		},
 		{
@@ -255,7 +258,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			crit:    "corrupt=0",
 			state:   Unknown,
 			line: "this source does not know corrupt (only the source spool sees these files: run this as root or the " +
-				"mail owner), " + headline,
+				"mail owner), " + headline + held,
 			perf: true,
 		},
 		{
@@ -263,7 +266,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			reading: whole(func(s *queue.Summary) { s.Total = *s.Queues[queue.Hold] }),
 			warn:    "10",
 			state:   OK,
-			line:    "3 emails, 122 KiB, all on hold",
+			line:    "3 emails, 122 KiB, all on hold" + ", oldest 3d 4h",
 			perf:    true,
 		},
 		{
@@ -273,7 +276,7 @@ func TestJudgeOneInstance(t *testing.T) {
 			crit:    "10",
 			state:   Critical,
 			line: "45 emails (above 10), this source does not know age (a text listing does not say: use the output " +
-				"of postqueue -j), 33.5 MiB",
+				"of postqueue -j), 33.5 MiB" + "; 3 on hold",
 			perf: true,
 		},
 
@@ -512,8 +515,8 @@ func TestFilterIsShown(t *testing.T) {
 		typed queue.Filter
 		want  string
 	}{
-		"typed":           {filter, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a|b$)"},
-		"of the snapshot": {queue.Filter{}, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a?b?)"},
+		"typed":           {filter, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a|b$)" + held},
+		"of the snapshot": {queue.Filter{}, "45 emails, 33.5 MiB, oldest 5h 59m (sender ^a?b?)" + held},
 	} {
 		if got := Judge([]queue.Reading{{Summary: s}}, Options{Filter: tt.typed}).Lines[0]; string(got) != tt.want {
 			t.Errorf("%s: got %s, want %s", name, got, tt.want)
@@ -525,7 +528,7 @@ func TestOneInstanceWithItsName(t *testing.T) {
 	got := Judge([]queue.Reading{
 		{Instance: queue.Instance{Name: "MX1"}, Summary: summary()},
 	}, Options{LabelInstances: true})
-	if text := string(got.Lines[0]); text != "MX1: 45 emails, 33.5 MiB, oldest 5h 59m" {
+	if text := string(got.Lines[0]); text != "MX1: 45 emails, 33.5 MiB, oldest 5h 59m"+held {
 		t.Errorf("line 1 %q", text)
 	}
 	for _, p := range got.Perf {
@@ -583,8 +586,8 @@ func TestJudgeSeveralInstances(t *testing.T) {
 	})
 	t.Run("all are well", func(t *testing.T) {
 		got := Judge(readings()[:2], Options{})
-		if got.State != OK || string(got.Lines[0]) != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m; Postfix-Out: "+
-			"queue is empty" {
+		if got.State != OK || string(got.Lines[0]) != "postfix: 45 emails, 33.5 MiB, oldest 5h 59m"+held+
+			"; Postfix-Out: queue is empty" {
 			t.Errorf("%v: %q", got.State, got.Lines)
 		}
 	})
@@ -724,5 +727,67 @@ func TestWorst(t *testing.T) {
 				t.Errorf("Worst(%v, %v) = %v", a, b, got)
 			}
 		}
+	}
+}
+
+// Troubles come before thresholds, and no filter hides them; what is only worth a word comes last.
+func TestTroubles(t *testing.T) {
+	since := now.Add(-149 * time.Minute)
+	dead := queue.Trouble{Name: "queue_manager", Severity: queue.Critical, Messages: 90, Since: since}
+	doubtful := dead
+	doubtful.Severity = queue.Unconfirmed
+	full := queue.Trouble{
+		Name: "saturated", Severity: queue.Warning, Messages: 5, Since: since, Active: 20_000, NoneTaken: true,
+	}
+	space := queue.Trouble{Name: "no_space", Severity: queue.Critical, FreeBytes: 14 << 20, NeededBytes: 15_360_000}
+	clock := queue.Trouble{Name: "clock", Severity: queue.Remark, Messages: 150}
+	hostile := queue.Trouble{Name: "a|b`c$\n", Severity: queue.Warning}
+	const numbers = "45 emails, 33.5 MiB, oldest 5h 59m" + held
+	const taken = "the queue manager takes no mail: 90 in incoming, oldest 2h 29m, active 0"
+	tests := []struct {
+		name     string
+		summary  *queue.Summary
+		err      error
+		warn     string
+		troubles []queue.Trouble
+		state    State
+		line     string
+	}{
+		{
+			"dead", summary(), nil, "10", []queue.Trouble{dead}, Critical,
+			taken + "; 45 emails (above 10), 33.5 MiB, oldest 5h 59m" + held,
+		},
+		{
+			"dead, perhaps", summary(), nil, "", []queue.Trouble{doubtful}, Unknown,
+			taken + " (not confirmed in time); " + numbers,
+		},
+		{
+			"full, and the clock", summary(), nil, "", []queue.Trouble{full, clock}, Warning,
+			"the active queue is full (20000), 5 in incoming, oldest 2h 29m, none taken; " + numbers +
+				"; 150 arrivals lie in the future: see the clock",
+		},
+		{
+			"no space in an empty queue", empty(), nil, "", []queue.Trouble{space}, Critical,
+			"Postfix refuses mail by SMTP: 14 MiB free, needs 14.6 MiB; queue is empty",
+		},
+		{
+			"no space, and no answer", empty(), errors.New("denied"), "", []queue.Trouble{space}, Critical,
+			"Postfix refuses mail by SMTP: 14 MiB free, needs 14.6 MiB; denied",
+		},
+		{"a hostile snapshot", empty(), nil, "", []queue.Trouble{hostile}, Warning, "trouble: a?b?c??; queue is empty"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.summary.Troubles, tt.summary.Partial = tt.troubles, tt.err != nil
+			reading := queue.Reading{Instance: queue.Instance{Name: "mx"}, Summary: tt.summary, Err: tt.err}
+			got := Judge([]queue.Reading{reading}, Options{Warn: rules(t, tt.warn), Detail: DetailQueues})
+			if got.State != tt.state || string(got.Lines[0]) != tt.line {
+				t.Errorf("%v: %s\nwant %v: %s", got.State, got.Lines[0], tt.state, tt.line)
+			}
+			isTrouble := func(line queue.Text) bool { return strings.HasPrefix(string(line), "trouble: ") }
+			if !slices.ContainsFunc(got.Lines[1:], isTrouble) {
+				t.Errorf("-v does not say what to do: %q", got.Lines)
+			}
+		})
 	}
 }

@@ -24,6 +24,10 @@ func whoKnows(m queue.Metric) queue.Text {
 	switch {
 	case m.Family == queue.FamilyCorrupt:
 		return " (only the source spool sees these files: run this as root or the mail owner)"
+	case m.Name == "expiring":
+		return " (only the source spool sees the queue files: run this as root or the mail owner)"
+	case m.Name == "spool_free", m.Name == "spool_free_inodes":
+		return " (a listing does not say, and not every file system counts inodes)"
 	case m.Dimension == queue.ByReason:
 		return ""
 	}

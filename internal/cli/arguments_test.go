@@ -35,7 +35,7 @@ func TestOptions(t *testing.T) {
 		"d config-dir value repeatable", "a all-instances", " source value", " queue-directory value", "i input value",
 		" max-age value", " allow-empty",
 		"q queue value repeatable", " sender value repeatable", " recipient value repeatable",
-		" reason value repeatable", " older-than value", " by-reason",
+		" reason value repeatable", " older-than value", " by-reason", " stuck value",
 		"t timeout value", "v verbose repeatable", "h help", "V version",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

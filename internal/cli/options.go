@@ -30,6 +30,7 @@ type Common struct {
 	Reasons      queue.Patterns `arg:"--reason"`
 	OlderThan    Duration       `arg:"--older-than"`
 	CountReasons bool           `arg:"--by-reason"`
+	Stuck        Duration       `arg:"--stuck"`
 	Timeout      Duration       `arg:"-t,--timeout"`
 	Verbose      Count          `arg:"-v,--verbose"`
 	Help         bool           `arg:"-h,--help"`
@@ -42,7 +43,10 @@ func (o *Common) Given(name string) bool { return o.given[name] }
 
 // Defaults returns the default options.
 func Defaults() Common {
-	return Common{Source: source.AutoName, MaxAge: Duration(5 * time.Minute), Timeout: Duration(8 * time.Second)}
+	return Common{
+		Source: source.AutoName, MaxAge: Duration(5 * time.Minute), Stuck: Duration(10 * time.Minute),
+		Timeout: Duration(8 * time.Second),
+	}
 }
 
 func (o *Common) check() error {
@@ -63,6 +67,8 @@ func (o *Common) check() error {
 		return errors.New("--allow-empty needs --input")
 	case o.Input == "" && o.Given("max-age"):
 		return errors.New("--max-age needs --input")
+	case o.Input != "" && o.Given("stuck"):
+		return errors.New("--stuck needs a queue: a snapshot says what was stuck when it was written")
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be more than 0 seconds")
 	}
@@ -88,7 +94,7 @@ func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Req
 	return source.Request{
 		ConfigDirs: o.ConfigDirs, AllInstances: o.AllInstances, Source: o.Source, QueueDir: o.QueueDir,
 		Input: o.Input, Stdin: stdin, MaxAge: time.Duration(o.MaxAge), AllowEmpty: o.AllowEmpty,
-		Query: queue.Query{Filter: o.Filter(), Reasons: o.CountReasons || needReasons, Breakdown: breakdown},
+		Query: queue.Query{Filter: o.Filter(), Reasons: o.CountReasons || needReasons, Breakdown: breakdown, Stuck: time.Duration(o.Stuck)},
 	}
 }
 

@@ -28,7 +28,8 @@ func TestParse(t *testing.T) {
 	}
 	want := Common{
 		ConfigDirs: Directories{"/etc/postfix-a", "/etc/postfix-b"}, Source: "auto", MaxAge: Duration(5 * time.Minute),
-		Queues: Queues{"deferred,hold"}, Timeout: Duration(2500 * time.Millisecond), Verbose: 3,
+		Queues: Queues{"deferred,hold"}, Stuck: Duration(10 * time.Minute),
+		Timeout: Duration(2500 * time.Millisecond), Verbose: 3,
 	}
 	if diff := cmp.Diff(want, opts.Common, cmpopts.IgnoreUnexported(Common{}, queue.Pattern{})); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
@@ -148,6 +149,11 @@ func TestRequest(t *testing.T) {
 			want: source.Request{QueueDir: "/mnt/spool", Source: "auto", MaxAge: 5 * time.Minute},
 		},
 		{
+			name: "mail that does not move",
+			args: "--stuck 1h",
+			want: source.Request{Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Stuck: time.Hour}},
+		},
+		{
 			name: "an input",
 			args: "-i - --max-age 1h --allow-empty",
 			want: source.Request{Source: "auto", Input: "-", Stdin: os.Stdin, MaxAge: time.Hour, AllowEmpty: true},
@@ -184,6 +190,9 @@ func TestRequest(t *testing.T) {
 				t.Error("standard input is missing")
 			}
 			got.Stdin, tt.want.Stdin = nil, nil
+			if tt.want.Stuck == 0 {
+				tt.want.Stuck = 10 * time.Minute
+			}
 			if diff := cmp.Diff(tt.want, got, ignoreRegexps, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("request (-want +got):\n%s", diff)
 			}

@@ -3,6 +3,7 @@
 package emit
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -103,6 +104,38 @@ type Options struct {
 
 func complete(readings []queue.Reading) []queue.Reading {
 	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.Complete() })
+}
+
+// samples returns the metrics that are known of a reading, with their values. Of one that is not complete only up is,
+// if that is selected.
+func (o Options) samples(r queue.Reading) iter.Seq2[queue.Metric, int64] {
+	return func(yield func(queue.Metric, int64) bool) {
+		for _, m := range o.Metrics {
+			value, known := int64(0), m.Family == queue.FamilyUp
+			if r.Complete() {
+				value, known = m.Value(r.Summary)
+			}
+			if known && !yield(m, value) {
+				return
+			}
+		}
+	}
+}
+
+// timeOf returns when the numbers of a reading were true; now if it has none.
+func timeOf(r queue.Reading, now time.Time) time.Time {
+	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
+		return r.Summary.AsOf
+	}
+	return now
+}
+
+// upOf is 1 for an instance that is up, else 0.
+func upOf(r queue.Reading) int64 {
+	if r.Up() {
+		return 1
+	}
+	return 0
 }
 
 // asOf returns the reading with ages that count up to the time when its numbers were true, for formats with

@@ -15,13 +15,11 @@ import (
 // worth its start-up time.
 func graphite(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
-	for _, r := range complete(readings) {
+	for _, r := range readings {
 		r = asOf(r)
 		prefix, tags, _ := o.dotted(r)
-		for _, m := range o.Metrics {
-			if value, known := m.Value(r.Summary); known {
-				fmt.Fprintf(&b, "%s%s%s %d %d\n", prefix, m.Name, tags, value, r.Summary.AsOf.Unix())
-			}
+		for m, value := range o.samples(r) {
+			fmt.Fprintf(&b, "%s%s%s %d %d\n", prefix, m.Name, tags, value, timeOf(r, o.Now).Unix())
 		}
 	}
 	return []byte(b.String())

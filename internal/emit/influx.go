@@ -35,14 +35,13 @@ func influx(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range readings {
 		r = asOf(r)
+		b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{fmt.Sprintf("up=%di", upOf(r))}, timeOf(r, o.Now)))
 		if !r.Complete() {
-			b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{"up=0i"}, influxTime(r, o.Now)))
 			continue
 		}
-		b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{"up=1i"}, influxTime(r, o.Now)))
 		for _, measurement := range influxMeasurements {
 			for _, point := range influxPoints(o.Metrics, measurement.dimension, r.Summary) {
-				b.WriteString(influxLine(measurement.name, o.tagsOf(r, partOf(point.part)...), point.fields, influxTime(r, o.Now)))
+				b.WriteString(influxLine(measurement.name, o.tagsOf(r, partOf(point.part)...), point.fields, timeOf(r, o.Now)))
 			}
 		}
 	}
@@ -58,7 +57,7 @@ func influxPoints(metrics []queue.Metric, dimension string, s *queue.Summary) []
 	var points []influxPoint
 	for _, m := range metrics {
 		value, known := m.Value(s)
-		if m.Dimension != dimension || !known {
+		if m.Dimension != dimension || !known || m.Family == queue.FamilyUp { // up has a measurement of its own
 			continue
 		}
 		i := slices.IndexFunc(points, func(p influxPoint) bool { return p.part.Part == m.Part })
@@ -69,13 +68,6 @@ func influxPoints(metrics []queue.Metric, dimension string, s *queue.Summary) []
 		points[i].fields = append(points[i].fields, fmt.Sprintf("%s=%di", influxField(m.Family), value))
 	}
 	return points
-}
-
-func influxTime(r queue.Reading, now time.Time) time.Time {
-	if r.Summary != nil && !r.Summary.AsOf.IsZero() {
-		return r.Summary.AsOf
-	}
-	return now
 }
 
 // influxLine writes a line, with its tags in the order that InfluxDB recommends.

@@ -36,6 +36,13 @@ var netdataCharts = []netdataChart{
 	{queue.FamilyRecipients, "", "qrecipients", "Postfix Queue Recipients", "recipients", "line", 1},
 	{queue.FamilyForcedExpire, "", "qforced_expire", "Postfix Queue Emails Marked For Expiry", "emails", "line", 1},
 	{queue.FamilyCorrupt, "", "qcorrupt", "Postfix Queue Corrupt Files", "files", "line", 1},
+	{"arrived_5m", "", "qarrived_5m", "Postfix Queue Emails of the Last 5 Minutes", "emails", "line", 1},
+	{"arrived_1h", "", "qarrived_1h", "Postfix Queue Emails of the Last Hour", "emails", "line", 1},
+	{"future", "", "qfuture", "Postfix Queue Emails From the Future", "emails", "line", 1},
+	{"expiring", "", "qexpiring", "Postfix Queue Emails About to Be Returned", "emails", "line", 1},
+	{"spool_free", "", "qspool_free", "Postfix Queue Free Space", "KiB", "area", 1024},
+	{"spool_free_inodes", "", "qspool_free_inodes", "Postfix Queue Free Inodes", "inodes", "line", 1},
+	{queue.FamilyUp, "", "qup", "Postfix Queue Up", "boolean", "line", 1},
 	{queue.FamilyEmails, queue.ByReason, "qemails_by_reason", "Postfix Queue Deferred Emails by Reason", "emails", "stacked", 1},
 }
 

@@ -26,6 +26,11 @@ var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
 	{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
+	{"arrived_5m", "", "postfix_queue_arrived_5m_messages", "Messages not on hold that arrived in the last 5 minutes."},
+	{"arrived_1h", "", "postfix_queue_arrived_1h_messages", "Messages not on hold that arrived in the last hour."},
+	{"future", "", "postfix_queue_future_messages", "Messages whose arrival lies more than a minute ahead."},
+	{"expiring", "", "postfix_queue_expiring_messages", "Messages that a try within a day returns to their senders."},
+	{"spool_free", "", "postfix_queue_spool_free_bytes", "Bytes that the file system of the queue has left for Postfix."},
 }
 
 // prometheusMetricsOf returns the names of the metrics: those of the table, and a plain one for each family
@@ -33,6 +38,9 @@ var prometheusMetrics = []prometheusMetric{
 func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
 	named := slices.Clone(prometheusMetrics)
 	for _, m := range metrics {
+		if m.Family == queue.FamilyUp {
+			continue // it is always there
+		}
 		if !slices.ContainsFunc(named, func(p prometheusMetric) bool { return p.family == m.Family && p.dimension == m.Dimension }) {
 			unit := map[units.Unit]string{units.Bytes: "_bytes", units.Seconds: "_seconds"}[m.Unit]
 			help := strings.ToUpper(m.Help[:1]) + m.Help[1:] + "."
@@ -73,13 +81,9 @@ const atPresent = " of the messages in the queue at present. Not a counter: use 
 func prometheus(readings []queue.Reading, o Options) []byte {
 	o.LabelInstances = true
 	b := &prometheusWriter{}
-	b.header("postfix_queue_up", "gauge", "Whether the mail system runs and its queue was read to the end.")
+	b.header("postfix_queue_up", "gauge", "Whether the mail system runs, mail moves, and the queue was read to its end.")
 	for _, r := range readings {
-		up := int64(0)
-		if r.Complete() {
-			up = 1
-		}
-		b.sample("postfix_queue_up", up, o.tagsOf(r))
+		b.sample("postfix_queue_up", upOf(r), o.tagsOf(r))
 	}
 	readings = complete(readings)
 	b.header("postfix_queue_last_success_timestamp_seconds", "gauge", "Time of the numbers, in seconds since 1970.")

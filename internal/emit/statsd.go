@@ -17,17 +17,17 @@ import (
 // in telegraf's input and Graphite's.
 func statsd(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
-	for _, r := range complete(readings) {
+	for _, r := range readings {
 		prefix, inName, afterValue := o.dotted(r)
 		gauge := func(name string, value int64) {
 			fmt.Fprintf(&b, "%s%s%s:%d|g%s\n", prefix, name, inName, value, afterValue)
 		}
-		for _, m := range o.Metrics {
-			if value, known := m.Value(r.Summary); known {
-				gauge(m.Name, value)
-			}
+		for m, value := range o.samples(r) {
+			gauge(m.Name, value)
 		}
-		gauge("last_success", r.Summary.AsOf.Unix())
+		if r.Complete() {
+			gauge("last_success", r.Summary.AsOf.Unix())
+		}
 	}
 	return []byte(b.String())
 }

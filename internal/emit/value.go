@@ -12,16 +12,15 @@ import (
 //
 // Only its place says what a number is. So it writes all of them or none, and none of several instances.
 func value(readings []queue.Reading, o Options) []byte {
-	if len(readings) != 1 || !readings[0].Complete() {
+	if len(readings) != 1 {
 		return nil
 	}
-	var b strings.Builder
-	for _, m := range o.Metrics {
-		value, known := m.Value(readings[0].Summary)
-		if !known {
-			return nil
-		}
-		b.WriteString(strconv.FormatInt(value, 10) + "\n")
+	var lines []string
+	for _, value := range o.samples(readings[0]) {
+		lines = append(lines, strconv.FormatInt(value, 10)+"\n")
 	}
-	return []byte(b.String())
+	if len(lines) < len(o.Metrics) {
+		return nil
+	}
+	return []byte(strings.Join(lines, ""))
 }

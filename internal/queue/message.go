@@ -37,6 +37,10 @@ type Message struct {
 	ForcedExpire bool      // marked by postsuper -e or -f
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
 	Recipients   []Recipient
+	// Entered and Due are what the status of the queue file says, zero if the source does not see the file: when the
+	// message came to its queue or was touched there, and when Postfix tries it next, if it is deferred.
+	Entered, Due time.Time
+	Expiring     bool // the next try within a day returns it to its sender
 }
 
 // Recipient is an address that a message still waits to be delivered to.

@@ -15,6 +15,7 @@ const (
 	FamilyRecipients   = "recipients"
 	FamilyForcedExpire = "forced_expire"
 	FamilyCorrupt      = "corrupt"
+	FamilyUp           = "up"
 )
 
 // Dimensions that families are divided by.
@@ -26,7 +27,7 @@ const (
 // Metric is a row of the one table of metrics. Rows with the same Family and Dimension belong together: they are
 // the dimensions of one Netdata chart, the series of one metric elsewhere.
 type Metric struct {
-	Name      string // as in thresholds and performance data: [a-z_]+
+	Name      string // as in thresholds and performance data: [a-z0-9_]+
 	Family    string // what is measured: one of the Family constants
 	Dimension string // what the family is divided by; empty for a total
 	Part      string // the part that this row is: the name of a queue, a category
@@ -54,16 +55,58 @@ var totals = []Metric{
 		func(t *Tally) int64 { return t.Recipients }),
 	total("forced_expire", FamilyForcedExpire, units.Count, "messages marked for expiry by postsuper -e",
 		func(t *Tally) int64 { return t.ForcedExpire }),
-	{
-		Name: "corrupt", Family: FamilyCorrupt, Unit: units.Count, OnDemand: true,
-		Help: "files in the corrupt queue",
+	onDemand("corrupt", units.Count, "files in the corrupt queue", func(s *Summary) *int64 { return s.Corrupt }),
+	onDemand("arrived_5m", units.Count, "messages not on hold that arrived in the last 5 minutes",
+		arrivals(func(a *Arrivals) *int64 { return &a.Last5m })),
+	onDemand("arrived_1h", units.Count, "messages not on hold that arrived in the last hour",
+		arrivals(func(a *Arrivals) *int64 { return &a.Last1h })),
+	onDemand("future", units.Count, "messages whose arrival lies more than a minute ahead",
+		arrivals(func(a *Arrivals) *int64 { return &a.Ahead })),
+	onDemand("expiring", units.Count, "messages that a try within a day returns to their senders",
+		func(s *Summary) *int64 { return s.Expiring }),
+	onDemand("spool_free", units.Bytes, "bytes that the file system of the queue has left for Postfix",
+		space(func(s *Space) *int64 { return &s.FreeBytes })),
+	onDemand("spool_free_inodes", units.Count, "inodes that the file system of the queue has left",
+		space(func(s *Space) *int64 { return s.FreeInodes })),
+	onDemand(FamilyUp, units.Count, "whether the mail system runs, mail moves, and the queue was read to its end", func(s *Summary) *int64 {
+		up := int64(0)
+		if s.Up() {
+			up = 1
+		}
+		return &up
+	}),
+}
+
+// onDemand returns a row that is alone in its family. Its value is unknown if it is nil.
+func onDemand(name string, unit units.Unit, help string, value func(*Summary) *int64) Metric {
+	return Metric{
+		Name: name, Family: name, Unit: unit, Help: help, OnDemand: true,
 		Value: func(s *Summary) (int64, bool) {
-			if s.Corrupt == nil {
+			v := value(s)
+			if v == nil {
 				return 0, false
 			}
-			return *s.Corrupt, true
+			return *v, true
 		},
-	},
+	}
+}
+
+func arrivals(count func(*Arrivals) *int64) func(*Summary) *int64 {
+	return func(s *Summary) *int64 {
+		if s.Arrivals == nil {
+			return nil
+		}
+		return count(s.Arrivals)
+	}
+}
+
+func space(left func(*Space) *int64) func(*Summary) *int64 {
+	return func(s *Summary) *int64 {
+		if s.Space == nil {
+			return nil
+		}
+		return left(s.Space)
+	}
 }
 
 func total(name, family string, unit units.Unit, help string, value func(*Tally) int64) Metric {

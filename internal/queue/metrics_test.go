@@ -24,7 +24,7 @@ func TestMetricNames(t *testing.T) {
 }
 
 func TestMetricsAreWellFormed(t *testing.T) {
-	name := regexp.MustCompile(`^[a-z_]+$`)
+	name := regexp.MustCompile(`^[a-z0-9_]+$`)
 	seen := map[string]bool{}
 	for _, m := range Metrics() {
 		switch {

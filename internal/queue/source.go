@@ -2,6 +2,9 @@ package queue
 
 import "context"
 
+// SpoolName is the name of the source that sees the queue files, and so all that can be known. Others see a listing.
+const SpoolName = "spool"
+
 // A Source reads the queue of one Postfix instance.
 type Source interface {
 	// Name says how the queue is read, in one word: "postqueue", "input".
@@ -35,8 +38,24 @@ type Facts struct {
 	Corrupt *int64
 	// Indistinct lists the queues that the source cannot tell apart: it knows nothing about any of them alone.
 	Indistinct []Name
+	// KnowsExpiry is set if messages have Expiring.
+	KnowsExpiry bool
 	// NoArrivalTimes is set if the source does not know when messages arrived.
 	NoArrivalTimes bool
 	// Detail says how the queue was read, for people: the command that was run, the file that was read.
 	Detail string
+}
+
+// A LiveSource reads the queue of a Postfix that may be running, so that a second look shows what has moved.
+type LiveSource interface {
+	Source
+
+	// Glance visits the messages of the named queues, and of others if it cannot do without.
+	Glance(ctx context.Context, queues []Name, visit func(*Message)) error
+
+	// ActiveLimit returns qmgr_message_active_limit.
+	ActiveLimit(ctx context.Context) int64
+
+	// Space returns what the queue directory's file system has left, nil if that is unknown.
+	Space(ctx context.Context) *Space
 }

@@ -27,7 +27,38 @@ type Summary struct {
 	Reasons map[Category]int64
 	// Breakdown says what the messages are; nil if Query did not ask.
 	Breakdown *Breakdown
+	// Arrivals is nil if the source does not know when messages arrived.
+	Arrivals *Arrivals
+	Expiring *int64 // messages that the next try within a day returns to their senders; nil if unknown
+	Space    *Space // nil if unknown
+	// Troubles are the ways in which mail does not move, the worst first, whatever Filter admits.
+	Troubles []Trouble
 	Facts
+}
+
+// Arrivals counts messages by their arrival.
+type Arrivals struct {
+	Last5m, Last1h int64 // in the last 5 minutes, the last hour; those on hold aside
+	Ahead          int64 // more than a minute ahead
+}
+
+func (a *Arrivals) add(m *Message, now time.Time) {
+	switch age := now.Sub(m.Arrival); {
+	case age < -aheadSlack:
+		a.Ahead++
+	case m.Queue == Hold:
+	case age <= 5*time.Minute:
+		a.Last5m++
+		a.Last1h++
+	case age <= time.Hour:
+		a.Last1h++
+	}
+}
+
+// Up reports whether the queue was read to its end, and mail moves. Only the queue files show that it does not.
+func (s *Summary) Up() bool {
+	stopped := func(t Trouble) bool { return t.Severity >= Unconfirmed }
+	return !s.Partial && s.Down == "" && (s.Source != SpoolName || !slices.ContainsFunc(s.Troubles, stopped))
 }
 
 // Tally is a set of messages in numbers.
@@ -46,6 +77,9 @@ type Query struct {
 	Filter    Filter
 	Reasons   bool // deferred messages by category of their deferral reasons
 	Breakdown bool // the top domains, and examples of reasons
+	// Stuck is how long mail may wait in a queue that Postfix takes it out of at once; 0: any time. What waits longer
+	// takes a second look at the queue, 2 seconds later.
+	Stuck time.Duration
 }
 
 func (q Query) depth() Depth {
@@ -65,7 +99,10 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 			s.Queues[name] = &Tally{Histograms: NewHistograms(now)}
 		}
 	}
-	b := summarizer{Summary: s, builder: newBreakdownBuilder(q)}
+	b := summarizer{Summary: s, builder: newBreakdownBuilder(q), look: look{began: now}}
+	if live, ok := source.(LiveSource); ok {
+		s.Space, b.look.stuck = live.Space(ctx), q.Stuck
+	}
 	facts, err := source.Read(ctx, q.depth(), b.add)
 	s.Facts = facts
 	if down, ok := errors.AsType[*DownError](err); ok && s.Down == "" {
@@ -81,6 +118,16 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	if b.builder != nil {
 		s.Reasons, s.Breakdown = b.builder.counts, b.builder.breakdown()
 	}
+	if !facts.NoArrivalTimes {
+		s.Arrivals = &b.arrivals
+	}
+	if facts.KnowsExpiry {
+		s.Expiring = &b.expiring
+	}
+	if err != nil || s.Down != "" {
+		b.look = look{} // that is trouble enough, and half a look shows nothing
+	}
+	s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
 	return s, err
 }
 
@@ -88,10 +135,14 @@ type summarizer struct {
 	*Summary
 	builder  *breakdownBuilder // nil if Query did not ask
 	distinct distinctRecipients
+	look     look
+	arrivals Arrivals
+	expiring int64
 }
 
 func (b *summarizer) add(m *Message) {
 	b.Visited++
+	b.look.add(m)
 	if !b.Filter.admits(m, b.Taken) {
 		return
 	}
@@ -103,6 +154,12 @@ func (b *summarizer) add(m *Message) {
 		}
 	}
 	b.Total.add(m, int64(len(recipients)))
+	if !m.Arrival.IsZero() {
+		b.arrivals.add(m, b.Taken)
+	}
+	if m.Expiring {
+		b.expiring++
+	}
 	if t := b.Queues[m.Queue]; t != nil {
 		t.add(m, int64(len(recipients)))
 		t.Histograms.add(m)

@@ -51,6 +51,9 @@ func values(s *Summary) map[string]int64 {
 			got[m.Name] = v
 		}
 	}
+	for _, name := range []string{"arrived_5m", "arrived_1h", "future", FamilyUp} { // they have tests of their own
+		delete(got, name)
+	}
 	return got
 }
 

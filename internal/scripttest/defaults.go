@@ -21,6 +21,7 @@ func DefaultsAreDocumented(t *testing.T, common cli.Common, usage string, others
 	want := map[string]string{
 		"source":  common.Source,
 		"max-age": units.FormatDuration(time.Duration(common.MaxAge)),
+		"stuck":   units.FormatDuration(time.Duration(common.Stuck)),
 		"timeout": strconv.FormatFloat(time.Duration(common.Timeout).Seconds(), 'f', -1, 64),
 	}
 	maps.Copy(want, others)

@@ -52,7 +52,40 @@ func TestMembersThatAreMissingTwiceOrContradictory(t *testing.T) {
 			regexp.MustCompile(`(?s)"bounds": \[.*?\]`).ReplaceAllString(whole, `"bounds": []`),
 			"a histogram is malformed",
 		},
-		"filter of no queue": {once(`"up": true`, `"up": true, "filter_queues": []`), "filter_queues is empty"},
+		"up without a reason not to be": {once(`"up": true`, `"up": false`), "up contradicts what else it says"},
+		"up although mail does not move": {
+			strings.Replace(once(`"up": true`, `"up": true, "troubles": [{"name": "x", "severity": "critical"}]`),
+				`"source": "input"`, `"source": "spool"`, 1),
+			"up contradicts what else it says",
+		},
+		"a trouble of no severity": {
+			once(`"up": true`, `"up": true, "troubles": [{"name": "x"}]`),
+			`troubles: x has an unknown severity ""`,
+		},
+		"a trouble without a name": {
+			once(`"up": true`, `"up": true, "troubles": [{"severity": "remark"}]`),
+			"troubles: one has no name",
+		},
+		"a trouble with a negative number": {
+			once(`"up": true`, `"up": true, "troubles": [{"name": "x", "severity": "remark", "active": -1}]`),
+			"troubles: x has a negative number",
+		},
+		"too many troubles": {
+			once(`"up": true`, `"up": true, "troubles": [`+strings.Repeat(`{"name": "x"}, `, 20)+`{"name": "x"}]`),
+			"troubles: there are 21",
+		},
+		"arrivals in part": {
+			once(`"arrived_1h"`, `"arrived_2h"`),
+			"one of arrived_5m, arrived_1h and future is missing",
+		},
+		"arrivals negative":    {once(`"up": true`, `"up": true, "expiring": -1`), "expiring is negative"},
+		"more expire than are": {once(`"up": true`, `"up": true, "expiring": 6`), "expiring is more than the total"},
+		"more arrived than are": {
+			regexp.MustCompile(`"arrived_1h": \d+`).ReplaceAllString(whole, `"arrived_1h": 6`),
+			"arrived_5m, arrived_1h, future and the total contradict each other",
+		},
+		"inodes without space": {once(`"up": true`, `"up": true, "spool_free_inodes": 6`), "spool_free is missing"},
+		"filter of no queue":   {once(`"up": true`, `"up": true, "filter_queues": []`), "filter_queues is empty"},
 		"filter unknown": {
 			once(`"up": true`, `"up": true, "filter_queues": ["holt"]`),
 			`filter_queues: "holt" is unknown`,

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,7 +32,9 @@ type instance struct {
 	Total          *tally                   `json:"total,omitempty"`
 	ByQueue        map[queue.Name]*tally    `json:"queues,omitempty"`
 	Reasons        map[queue.Category]int64 `json:"deferral_reasons,omitempty"`
-	Breakdown      *breakdown               `json:"breakdown,omitempty"`
+	counts
+	Troubles  []trouble  `json:"troubles,omitempty"`
+	Breakdown *breakdown `json:"breakdown,omitempty"`
 }
 
 type filter struct {
@@ -62,7 +65,7 @@ type histogram struct {
 }
 
 func toInstance(r queue.Reading) instance {
-	up := r.Complete()
+	up := r.Up()
 	i := instance{Name: r.Instance.Name, ConfigDir: r.Instance.ConfigDir, Up: &up}
 	if r.Err != nil {
 		i.Error = r.Err.Error()
@@ -71,7 +74,7 @@ func toInstance(r queue.Reading) instance {
 	if s == nil {
 		return i
 	}
-	i.Source, i.Down, i.filter = s.Source, s.Down, toFilter(s.Filter)
+	i.Source, i.Down, i.filter, i.Troubles = s.Source, s.Down, toFilter(s.Filter), toTroubles(s.Troubles)
 	if r.Err != nil {
 		return i
 	}
@@ -82,6 +85,7 @@ func toInstance(r queue.Reading) instance {
 		i.ByQueue[name] = toTally(t)
 	}
 	i.Reasons, i.Breakdown = s.Reasons, toBreakdown(s.Breakdown)
+	i.counts = toCounts(s)
 	return i
 }
 
@@ -111,6 +115,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 	if s.Breakdown, err = i.Breakdown.toQueue(); err != nil {
 		return r, fmt.Errorf("breakdown: %w", err)
 	}
+	if s.Troubles, err = fromTroubles(i.Troubles); err != nil {
+		return r, fmt.Errorf("troubles: %w", err)
+	}
 	switch {
 	case i.Total == nil && i.Error == "":
 		return r, errors.New("it has neither numbers nor an error")
@@ -122,8 +129,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 		return r, errors.New("it has numbers and an error")
 	case i.Up == nil:
 		return r, errors.New("up is missing")
-	case (i.Down == "") != *i.Up:
-		return r, errors.New("up and down contradict each other")
+	}
+	if *i.Up != s.Up() {
+		return r, errors.New("up contradicts what else it says")
 	}
 	if s.Total, err = i.Total.toQueue(); err != nil {
 		return r, fmt.Errorf("total: %w", err)
@@ -143,7 +151,7 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 			s.Indistinct = append(s.Indistinct, name)
 		}
 	}
-	return r, i.checkSum(s)
+	return r, cmp.Or(i.checkSum(s), i.addTo(s))
 }
 
 // checkSum returns an error if the total cannot be that of the queues.

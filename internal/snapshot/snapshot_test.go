@@ -356,3 +356,43 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What was found when a snapshot was written is read back, also of an instance that could not be read.
+func TestTroublesAreReadBack(t *testing.T) {
+	since := time.Unix(now.Add(-2*time.Hour).Unix(), 0)
+	troubles := []queue.Trouble{
+		{Name: "no_space", Severity: queue.Critical, FreeBytes: 5, NeededBytes: 7},
+		{Name: "queue_manager", Severity: queue.Unconfirmed, Messages: 9, Since: since, Active: 3},
+		{Name: "saturated", Severity: queue.Warning, NoneTaken: true},
+		{Name: "clock", Severity: queue.Remark, Messages: 2},
+	}
+	s := &queue.Summary{
+		Taken: now, AsOf: now, Source: queue.SpoolName, Troubles: troubles, Total: queue.Tally{Messages: 3},
+		Queues:   map[queue.Name]*queue.Tally{queue.Incoming: {Messages: 3}},
+		Arrivals: &queue.Arrivals{Last5m: 1, Last1h: 2, Ahead: 3}, Expiring: new(int64(1)),
+		Space: &queue.Space{FreeBytes: 5, FreeInodes: new(int64(6))},
+	}
+	failed := &queue.Summary{Source: queue.SpoolName, Partial: true, Troubles: troubles[:1]}
+	var doc bytes.Buffer
+	if err := Write(&doc, []queue.Reading{
+		{Instance: queue.Instance{Name: "stuck"}, Summary: s},
+		{Instance: queue.Instance{Name: "failed"}, Summary: failed, Err: errors.New("denied")},
+	}, now); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Read(&doc, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := got[0].Summary
+	want := []any{troubles, s.Arrivals, s.Expiring, s.Space}
+	if diff := cmp.Diff(want, []any{read.Troubles, read.Arrivals, read.Expiring, read.Space}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got[0].Up() || !got[0].Complete() {
+		t.Errorf("up %v, complete %v", got[0].Up(), got[0].Complete())
+	}
+	if diff := cmp.Diff(troubles[:1], got[1].Summary.Troubles); diff != "" {
+		t.Errorf("of the failure (-want +got):\n%s", diff)
+	}
+}

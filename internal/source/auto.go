@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/spool"
@@ -14,7 +15,7 @@ const (
 	AutoName      = "auto" // the cheapest that works
 	PostqueueName = "postqueue"
 	ShowqName     = "showq"
-	SpoolName     = "spool"
+	SpoolName     = queue.SpoolName
 )
 
 // Names returns the names that --source takes.
@@ -25,27 +26,31 @@ func Names() []string { return []string{AutoName, PostqueueName, ShowqName, Spoo
 func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) (
 	sources []queue.Source, passedOver []queue.Attempt, err error,
 ) {
-	postqueue := &Postqueue{p}
-	if name == PostqueueName {
-		return []queue.Source{postqueue}, nil, nil
-	}
 	dir, err := p.queueDir(ctx)
-	if err != nil {
+	watched := func(src queue.Source) queue.Source { return &live{Source: src, postfix: &p, dir: dir} }
+	postqueue := watched(&Postqueue{p})
+	switch {
+	case name == PostqueueName:
+		return []queue.Source{postqueue}, nil, nil
+	case err != nil:
 		if name == AutoName && ctx.Err() == nil {
 			// postqueue fails for the same reason, and says it better.
 			return []queue.Source{postqueue}, []queue.Attempt{{Source: SpoolName, Err: err}, {Source: ShowqName, Err: err}}, nil
 		}
 		return nil, nil, err
 	}
-	mailVersion := func() string { return p.mailVersion(ctx) }
-	utf8 := sync.OnceValue(func() bool { return p.showsUTF8(ctx) })
-	files := &liveSpool{spool.Spool{Dir: dir, MailVersion: mailVersion, UTF8: utf8, MaxOpenFiles: maxOpenFiles}}
+	files := &liveSpool{spool.Spool{
+		Dir: dir, MaxOpenFiles: maxOpenFiles,
+		MailVersion: func() string { return p.mailVersion(ctx) },
+		UTF8:        sync.OnceValue(func() bool { return p.showsUTF8(ctx) }),
+		Lifetimes:   sync.OnceValues(func() (mail, bounces time.Duration) { return p.lifetimes(ctx) }),
+	}}
 	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:
-		return []queue.Source{files}, nil, nil
+		return []queue.Source{watched(files)}, nil, nil
 	case ShowqName:
-		return []queue.Source{showq}, nil, nil
+		return []queue.Source{watched(showq)}, nil, nil
 	}
 	// Only a try shows what works, but a try that must fail costs time.
 	for _, candidate := range []interface {
@@ -55,7 +60,7 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		if err := candidate.CheckAccess(); err != nil {
 			passedOver = append(passedOver, queue.Attempt{Source: candidate.Name(), Err: err})
 		} else {
-			sources = append(sources, candidate)
+			sources = append(sources, watched(candidate))
 		}
 	}
 	return append(sources, postqueue), passedOver, nil

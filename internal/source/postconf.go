@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"example.org/postfix-queue-monitor/internal/units"
 )
 
 // postfix is the programs of one Postfix instance.
@@ -149,6 +152,46 @@ func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error)
 func (p postfix) mailVersion(ctx context.Context) string {
 	values, _ := p.settings(ctx, "mail_version")
 	return values[0]
+}
+
+// setting returns a parameter, by postconf only if it refers to others; the default if it cannot be had. What master.cf
+// says with -o is not read.
+func (p postfix) setting(ctx context.Context, parameter, byDefault string) string {
+	value, err := p.plainSetting(parameter, byDefault)
+	if errors.Is(err, errNotPlain) {
+		var values []string
+		values, err = p.settings(ctx, parameter)
+		value = values[0]
+	}
+	if err != nil {
+		return byDefault
+	}
+	return value
+}
+
+// number returns a parameter that is a number; the default if it is not.
+func (p postfix) number(ctx context.Context, parameter string, byDefault int64) int64 {
+	n, err := strconv.ParseInt(p.setting(ctx, parameter, ""), 10, 64)
+	if err != nil {
+		return byDefault
+	}
+	return n
+}
+
+// lifetimes returns maximal_queue_lifetime and bounce_queue_lifetime.
+func (p postfix) lifetimes(ctx context.Context) (mail, bounces time.Duration) {
+	days := func(parameter string) time.Duration {
+		const byDefault = 5 * 24 * time.Hour
+		value := p.setting(ctx, parameter, "")
+		if value != "" && strings.Trim(value, "0123456789") == "" {
+			value += "d" // the unit that these have in postconf(5)
+		}
+		if d, err := units.ParseDuration(value); err == nil {
+			return d
+		}
+		return byDefault
+	}
+	return days("maximal_queue_lifetime"), days("bounce_queue_lifetime")
 }
 
 // showsUTF8 reports whether smtputf8_enable lets Postfix show UTF-8 as it is. The default depends on

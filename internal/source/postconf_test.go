@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPlainSetting(t *testing.T) {
@@ -152,5 +153,63 @@ func TestUnreadableConfig(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Limits come from main.cf, without a process if that is enough, and are the defaults if they cannot be had.
+func TestLimits(t *testing.T) {
+	const day = 24 * time.Hour
+	tests := []struct {
+		name, mainCF, postconf string
+		active                 int64
+		mail, bounces          time.Duration
+	}{
+		{"the defaults", "", "exit 1", 20_000, 5 * day, 5 * day},
+		{
+			"plain", "qmgr_message_active_limit = 7\nmaximal_queue_lifetime = 3\nbounce_queue_lifetime=12h", "exit 1",
+			7, 3 * day, 12 * time.Hour,
+		},
+		{"zero", "maximal_queue_lifetime = 0", "exit 1", 20_000, 0, 5 * day},
+		{
+			"computed", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y\nbounce_queue_lifetime = $z",
+			`case $4 in qmgr*) echo 9;; max*) echo 2w;; *) echo 90;; esac`, 9, 14 * day, 90 * day,
+		},
+		{"out of reach", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y", "exit 1", 20_000, 5 * day, 5 * day},
+		{"nonsense", "qmgr_message_active_limit = many\nmaximal_queue_lifetime = long", "exit 1", 20_000, 5 * day, 5 * day},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := postfix{configDir: t.TempDir(), dirs: []string{install(t, map[string]string{"postconf": tt.postconf})}}
+			writeFile(t, filepath.Join(p.configDir, "main.cf"), tt.mainCF+"\n", 0o644)
+			if got := (&live{postfix: &p}).ActiveLimit(t.Context()); got != tt.active {
+				t.Errorf("active limit %d", got)
+			}
+			if mail, bounces := p.lifetimes(t.Context()); mail != tt.mail || bounces != tt.bounces {
+				t.Errorf("lifetimes %s and %s", mail, bounces)
+			}
+		})
+	}
+	if got := (&live{}).ActiveLimit(t.Context()); got != 20_000 {
+		t.Errorf("of a directory alone: %d", got)
+	}
+}
+
+func TestSpace(t *testing.T) {
+	p := postfix{configDir: t.TempDir()}
+	writeFile(t, filepath.Join(p.configDir, "main.cf"), "message_size_limit = 5\nqueue_minfree = 6\n", 0o644)
+	dir := t.TempDir()
+	space := (&live{postfix: &p, dir: dir}).Space(t.Context())
+	if space == nil || min(space.FreeBytes, space.BlockBytes) <= 0 ||
+		space.MessageSizeLimit != 5 || space.MinFreeBytes != 6 {
+		t.Errorf("%+v", space)
+	}
+	space = (&live{dir: dir}).Space(t.Context())
+	if space == nil || space.MessageSizeLimit != 0 || space.MinFreeBytes != 0 {
+		t.Errorf("of a directory alone: %+v", space)
+	}
+	for name, l := range map[string]live{"unknown": {}, "missing": {dir: dir + "/nowhere"}} {
+		if space := l.Space(t.Context()); space != nil {
+			t.Errorf("%s: %+v", name, space)
+		}
 	}
 }

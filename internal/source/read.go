@@ -129,7 +129,8 @@ func (e *hangError) Unwrap() error { return e.cause }
 // read reads one instance with the first source that works.
 func (req Request) read(ctx context.Context, instance queue.Instance, maxOpenFiles int) (queue.Reading, error) {
 	if req.QueueDir != "" {
-		return summarize(ctx, &liveSpool{spool.Spool{Dir: req.QueueDir, MaxOpenFiles: maxOpenFiles}}, req.Query), nil
+		files := &liveSpool{spool.Spool{Dir: req.QueueDir, MaxOpenFiles: maxOpenFiles}}
+		return summarize(ctx, &live{Source: files, dir: req.QueueDir}, req.Query), nil
 	}
 	sources, passedOver, err := req.postfix(instance.ConfigDir).candidates(ctx, req.Source, maxOpenFiles)
 	if err != nil {
@@ -152,7 +153,7 @@ func (req Request) postfix(configDir string) postfix {
 }
 
 func summarize(ctx context.Context, src queue.Source, q queue.Query) queue.Reading {
-	if _, ok := src.(*liveSpool); ok {
+	if src.Name() == SpoolName {
 		setProcessors(spool.Workers)
 	}
 	summary, err := queue.Summarize(ctx, src, q)

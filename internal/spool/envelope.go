@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -15,6 +16,8 @@ type envelopeRules struct {
 	// life of the message; see sizeRecordCounts.
 	sizeCounts func() bool
 	utf8       utf8Setting
+	// expires reports whether a message is about to expire; nil: that is unknown, or does not matter in this queue.
+	expires func(created time.Time, isBounce bool) bool
 	// stopped reports whether reading must end; nil: it goes on.
 	stopped func() bool
 	// readAll makes the number of recipients in the SIZE record not count. Anybody may write to maildrop.
@@ -37,6 +40,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
+	m.Expiring = false
 	// The budget covers every record once: more is spent only on pointers that go round in circles.
 	e := envelope{
 		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
@@ -77,8 +81,9 @@ type envelope struct {
 	jumps     int   // pointers that were followed
 
 	hasTime, hasSize, hasSender bool
-	recipients                  int64 // seen, those that are done included
-	recipientsExpected          int64 // from the SIZE record
+	created                     time.Time // zero: when it arrived
+	recipients                  int64     // seen, those that are done included
+	recipientsExpected          int64     // from the SIZE record
 	addressBytes                int
 }
 
@@ -96,6 +101,12 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 		if seconds, ok := leadingInt(cString(data)); ok && seconds > 0 && !e.hasTime {
 			m.Arrival, e.hasTime = queue.ArrivalTime(seconds), true
 		}
+	case recordAttribute:
+		if text, found := bytes.CutPrefix(cString(data), createTime); found {
+			if seconds, ok := leadingInt(text); ok {
+				e.created = queue.ArrivalTime(seconds)
+			}
+		}
 	case recordSize:
 		e.takeSize(data)
 	case recordSender:
@@ -106,6 +117,13 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 		m.Sender = e.rules.utf8.listedAddress(cString(data))
 		if !e.hasTime {
 			m.Arrival = e.file.modified
+		}
+		if e.rules.expires != nil {
+			created := e.created
+			if created.IsZero() {
+				created = m.Arrival
+			}
+			m.Expiring = e.rules.expires(created, len(cString(data)) == 0)
 		}
 	case recordRecipient:
 		if !e.hasSender {

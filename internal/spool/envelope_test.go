@@ -445,3 +445,44 @@ func FuzzReadEnvelope(f *testing.F) {
 		}
 	})
 }
+
+// A message expires by when it was made, which a requeue sets anew, and a bounce by the shorter lifetime.
+func TestExpiring(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	s := Spool{Lifetimes: func() (mail, bounces time.Duration) { return 100 * time.Hour, 10 * time.Hour }}
+	sender, bounce := rec('S', "a@example.com"), rec('S', "")
+	arrived := func(ago time.Duration) string { return rec('T', fmt.Sprint(now.Add(-ago).Unix(), " 0")) }
+	made := func(ago time.Duration) string { return rec('A', fmt.Sprint("create_time=", now.Add(-ago).Unix())) }
+	tests := []struct {
+		name, file string
+		want       bool
+	}{
+		{"new", arrived(0) + made(0) + sender, false},
+		{"a fifth of the lifetime left", arrived(0) + made(80*time.Hour) + sender, false},
+		{"less", arrived(0) + made(80*time.Hour+time.Second) + sender, true},
+		{"long past it", arrived(0) + made(200*time.Hour) + sender, true},
+		{"requeued", arrived(200*time.Hour) + made(time.Hour) + sender, false},
+		{"no time but that of arrival", arrived(90*time.Hour) + sender, true},
+		{"the attribute among others", arrived(0) + rec('A', "a=b") + made(90*time.Hour) + rec('A', "c=d") + sender, true},
+		{"nonsense", arrived(0) + rec('A', "create_time=soon") + sender, false},
+		{"a long record", arrived(0) + rec('A', strings.Repeat("x", 5000)) + made(90*time.Hour) + sender, true},
+		{"a bounce", arrived(0) + made(8*time.Hour) + bounce, false},
+		{"an old bounce", arrived(0) + made(9*time.Hour) + bounce, true},
+		{"a bounce is kept no longer than mail", arrived(0) + made(9*time.Hour) + sender, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, ok := read(sizeRec(50, 1)+tt.file+rec('R', "b@example.org"), envelopeRules{expires: s.expires(now)})
+			if !ok || m.Expiring != tt.want {
+				t.Errorf("%v, a message: %v", m.Expiring, ok)
+			}
+			if m, _ := read(sizeRec(50, 1)+tt.file, envelopeRules{}); m.Expiring {
+				t.Error("without a rule")
+			}
+		})
+	}
+	long := Spool{Lifetimes: func() (mail, bounces time.Duration) { return 1000 * time.Hour, 2000 * time.Hour }}
+	if expires := long.expires(now); expires(now.Add(-976*time.Hour), true) || !expires(now.Add(-977*time.Hour), true) {
+		t.Error("of a long lifetime the last day counts")
+	}
+}

@@ -127,7 +127,8 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 	m := &r.waiting[:len(r.waiting)+1][len(r.waiting)]
 	m.Queue, m.ID = r.queue, f.id
 	m.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
-	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: queue.ArrivalTime(f.stat.Mtim.Sec)}
+	m.Entered, m.Due = queue.ArrivalTime(f.stat.Ctim.Sec), queue.ArrivalTime(f.stat.Mtim.Sec)
+	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: m.Due}
 	ok, err := r.window.readEnvelope(file, r.rules, m)
 	if dir.confirmsGone(f.id, err) {
 		return nil

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -69,13 +70,17 @@ func (w *recordWindow) allocate() {
 	}
 }
 
+// createTime begins the attribute that says when the message was made, in seconds since 1970. Its age counts from there:
+// unlike its arrival it is new when a message is requeued.
+var createTime = []byte("create_time=")
+
 var errDamaged = errors.New("damaged record")
 
-// skipAttributes returns the offset of the first record at or after offset that is not an attribute, or that is
-// not certain to be one without another read.
+// skipAttributes returns the offset of the first record at or after offset that is not an attribute, or is one that
+// matters, or that is not certain to be one without another read.
 func (w *recordWindow) skipAttributes(offset int64) int64 {
 	i, n := offset-w.start, int64(w.n)-1
-	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 {
+	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 && !bytes.HasPrefix(w.buf[i+2:w.n], createTime) {
 		i += 2 + int64(w.buf[i+1])
 	}
 	return w.start + i

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +28,9 @@ type Spool struct {
 	// UTF8 reports whether Postfix shows UTF-8 as it is, smtputf8_enable; nil: it does. It is called only if it
 	// matters, and perhaps by several workers at the same time.
 	UTF8 func() bool
+	// Lifetimes returns maximal_queue_lifetime and bounce_queue_lifetime; nil: they are unknown, and so are messages
+	// that expire. It is called only if it matters, and perhaps by several workers at the same time.
+	Lifetimes func() (mail, bounces time.Duration)
 	// MaxOpenFiles limits the files that are open at the same time; 0: only the read-ahead limits them.
 	MaxOpenFiles int
 }
@@ -57,7 +62,7 @@ const Workers = 4
 // Read visits the messages of every queue, never two at a time. A file that vanishes meanwhile has been
 // delivered; files that are not ready, not regular or not messages are skipped.
 func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
-	facts := queue.Facts{Detail: s.Dir}
+	facts := queue.Facts{Detail: s.Dir, KnowsExpiry: s.Lifetimes != nil}
 	err := s.readQueues(ctx, depth, visit)
 	if err == nil {
 		facts.Corrupt, err = s.countCorrupt(ctx)
@@ -74,9 +79,24 @@ func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*q
 		}
 		defer logs.close()
 	}
-	// The order of showq.c: a message moves along it.
-	for _, name := range []queue.Name{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold} {
+	for _, name := range order {
 		if err := s.readQueue(ctx, name, logs, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// order is that of showq.c: a message moves along it.
+var order = []queue.Name{queue.Maildrop, queue.Active, queue.Incoming, queue.Deferred, queue.Hold}
+
+// Glance visits the messages of the named queues, without deferral reasons.
+func (s *Spool) Glance(ctx context.Context, queues []queue.Name, visit func(*queue.Message)) error {
+	for _, name := range order {
+		if !slices.Contains(queues, name) {
+			continue
+		}
+		if err := s.readQueue(ctx, name, noFile, visit); err != nil {
 			return err
 		}
 	}
@@ -86,6 +106,9 @@ func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*q
 // readQueue reads one queue, with the deferral reasons from the logs in the open directory, if there is one.
 func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor, visit func(*queue.Message)) error {
 	rules := envelopeRules{utf8: s.UTF8, stopped: func() bool { return ctx.Err() != nil }}
+	if name == queue.Active || name == queue.Incoming || name == queue.Deferred {
+		rules.expires = s.expires(time.Now())
+	}
 	walk := walkHashed(filepath.Join(s.Dir, string(name)))
 	if name == queue.Maildrop {
 		walk = walkFlat(filepath.Join(s.Dir, string(name)))
@@ -116,6 +139,21 @@ func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor,
 	}
 	wg.Wait()
 	return cmp.Or(errs...)
+}
+
+// expires returns the rule by which the next try within a day returns a message to its sender; nil if it is unknown.
+// The queue manager does so when a try fails and the lifetime has passed since the message was made: qmgr_deliver.c.
+func (s *Spool) expires(now time.Time) func(created time.Time, isBounce bool) bool {
+	if s.Lifetimes == nil {
+		return nil
+	}
+	return func(created time.Time, isBounce bool) bool {
+		lifetime, bounces := s.Lifetimes()
+		if isBounce {
+			lifetime = min(lifetime, bounces)
+		}
+		return now.Sub(created) > lifetime-min(24*time.Hour, lifetime/5)
+	}
 }
 
 // maxReadAhead is how many files a worker opens before it reads the first: the kernel fetches their beginnings

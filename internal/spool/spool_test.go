@@ -674,3 +674,49 @@ func TestSpoolWithFewFiles(t *testing.T) {
 		t.Errorf("%d messages, %v", len(got), err)
 	}
 }
+
+// A second look is at some queues alone, and sees what the status of a queue file says.
+func TestGlance(t *testing.T) {
+	s := newSpool(t)
+	due := time.Unix(2_000_000_000, 0)
+	if err := os.Chtimes(filepath.Join(s.Dir, "deferred/A/A1"), due, due); err != nil {
+		t.Fatal(err)
+	}
+	rename(t, filepath.Join(s.Dir, "defer"), filepath.Join(s.Dir, "elsewhere"))
+	var got []queue.Message
+	visit := func(m *queue.Message) { got = append(got, *m) }
+	if err := s.Glance(t.Context(), []queue.Name{queue.Active, queue.Incoming}, visit); err != nil || len(got) != 0 {
+		t.Errorf("active and incoming: %v, %v", got, err)
+	}
+	if err := s.Glance(t.Context(), []queue.Name{queue.Deferred}, visit); err != nil || len(got) != 1 {
+		t.Fatalf("deferred: %v, %v", got, err)
+	}
+	if m := got[0]; m.ID != "A1" || !m.Due.Equal(due) || time.Since(m.Entered) > time.Minute || m.Expiring {
+		t.Errorf("%+v", m)
+	}
+	if err := s.Glance(t.Context(), []queue.Name{"nowhere"}, visit); err != nil {
+		t.Error(err)
+	}
+	rename(t, filepath.Join(s.Dir, "active"), filepath.Join(s.Dir, "passive"))
+	if err := s.Glance(t.Context(), []queue.Name{queue.Active}, visit); err == nil {
+		t.Error("a queue that is not there is no error")
+	}
+}
+
+func TestExpiryIsKnown(t *testing.T) {
+	s := newSpool(t) // its message arrived in 1970
+	for _, known := range []bool{false, true} {
+		if known {
+			s.Lifetimes = func() (mail, bounces time.Duration) { return time.Hour, time.Hour }
+		}
+		expiring := 0
+		facts, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
+			if m.Expiring {
+				expiring++
+			}
+		})
+		if err != nil || facts.KnowsExpiry != known || (expiring == 1) != known {
+			t.Errorf("known %v: %d expire, %+v, %v", known, expiring, facts, err)
+		}
+	}
+}

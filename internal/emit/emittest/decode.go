@@ -286,10 +286,10 @@ func float(value float64) string { return strconv.FormatFloat(value, 'f', -1, 64
 // decodeNetdata reads the protocol strictly: charts are defined before they
 // have values, each block ends, and every dimension is known.
 func decodeNetdata(document string, s series) error {
-	chart := regexp.MustCompile(`^CHART (postfix_[A-Za-z0-9_-]+\.[a-z_]+) '' '[A-Za-z:, -]+' '[A-Za-z]+' 'queue' 'postfix\.[a-z_]+' '(line|area|stacked)' \d+ \d+ '' '' 'postfix_queue'$`)
-	dimension := regexp.MustCompile(`^DIMENSION ([a-z_]+) '' absolute 1 1$`)
+	chart := regexp.MustCompile(`^CHART (postfix_[A-Za-z0-9_-]+\.[a-z0-9_]+) '' '[A-Za-z0-9:, -]+' '[A-Za-z]+' 'queue' 'postfix\.[a-z0-9_]+' '(line|area|stacked)' \d+ \d+ '' '' 'postfix_queue'$`)
+	dimension := regexp.MustCompile(`^DIMENSION ([a-z0-9_]+) '' absolute 1 1$`)
 	begin := regexp.MustCompile(`^BEGIN (\S+)$`)
-	set := regexp.MustCompile(`^SET ([a-z_]+) = (\d+)$`)
+	set := regexp.MustCompile(`^SET ([a-z0-9_]+) = (\d+)$`)
 	defined := map[string]bool{}
 	var current, open string
 	for _, line := range lines(document) {
