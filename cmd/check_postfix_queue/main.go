@@ -38,9 +38,10 @@ func main() {
 const writeTimeout = time.Second
 
 type options struct {
-	Warning    thresholds.Rules `arg:"-w,--warning"`
-	Critical   thresholds.Rules `arg:"-c,--critical"`
-	MailServer mailServer       `arg:"-M,--mailserver"`
+	Warning    thresholds.Rules     `arg:"-w,--warning"`
+	Critical   thresholds.Rules     `arg:"-c,--critical"`
+	Perfdata   queue.MetricPatterns `arg:"--perfdata"`
+	MailServer mailServer           `arg:"-M,--mailserver"`
 	cli.Common
 	checkMailqOptions
 }
@@ -65,7 +66,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", v, v)
 		return int(check.Unknown)
 	case err == nil:
-		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()))
+		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()), opts.checkPerfdata())
 	}
 	if err != nil {
 		return check.Failed(queue.Typed(err.Error())).Write(stdout)
@@ -73,11 +74,22 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 
 	ctx, cancel := opts.WithTimeout(ctx)
 	defer cancel()
-	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons()
+	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons() || opts.perfdata().NeedReasons()
 	breakdown := opts.Verbose >= check.DetailBreakdown
 	readings := source.ReadAll(ctx, opts.Request(stdin, needReasons, breakdown))
 	return check.Judge(readings, check.Options{
 		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
-		Detail: int(opts.Verbose), LabelInstances: opts.SeveralInstances(),
+		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, LabelInstances: opts.SeveralInstances(),
 	}).Write(stdout)
+}
+
+func (o *options) perfdata() queue.Selection {
+	return queue.Selection{Filter: o.Filter(), Patterns: o.Perfdata, Reasons: o.CountReasons}
+}
+
+func (o *options) checkPerfdata() error {
+	if err := o.perfdata().Check(); err != nil {
+		return fmt.Errorf("--perfdata: %w", err)
+	}
+	return nil
 }

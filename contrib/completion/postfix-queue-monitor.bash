@@ -14,7 +14,7 @@ _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-direc
 	--allow-empty -q --queue --sender --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
-	local options="-w --warning -c --critical -M --mailserver $_postfix_queue_common"
+	local options="-w --warning -c --critical --perfdata -M --mailserver $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
 
@@ -31,7 +31,7 @@ _postfix_queue_complete() {
 	-i | --input | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	-q | --queue) mapfile -t COMPREPLY < <(compgen -W "active deferred hold incoming maildrop" -- "$word") ;;
 	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite influx json netdata prometheus statsd value" -- "$word") ;;
-	-m | --metrics) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
+	-m | --metrics | --perfdata) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
 	-w | --warning | -c | --critical) mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word") ;;
 	--source) mapfile -t COMPREPLY < <(compgen -W "auto postqueue showq spool" -- "$word") ;;
 	--tags) mapfile -t COMPREPLY < <(compgen -W "none datadog influx graphite" -- "$word") ;;

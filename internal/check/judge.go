@@ -26,13 +26,30 @@ type Options struct {
 	Filter     queue.Filter // of the command line, which is shown as it was typed
 	Reasons    bool         // show the metrics of deferral reasons even without thresholds
 	Detail     int
+	// Perfdata are the metrics in the performance data; nil: all that are not on demand and, of several instances, only
+	// the headlines. Those with a threshold are always in it, unless Perfdata says otherwise.
+	Perfdata queue.MetricPatterns
 	// LabelInstances puts the instance's name into the labels of a single instance, too.
 	LabelInstances bool
 }
 
 func (o Options) askFor(m queue.Metric) bool {
-	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m)
+	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m) || o.Perfdata.Name(m)
 }
+
+// showsPerf reports whether a metric is in the performance data.
+func (o Options) showsPerf(m queue.Metric, several bool) bool {
+	switch {
+	case o.Perfdata != nil:
+		return o.Perfdata.Match(m)
+	case several: // twenty numbers of each would fill line 1
+		return slices.Contains(headlines, m.Name) || o.Warn.Mention(m) || o.Crit.Mention(m)
+	}
+	return true
+}
+
+// headlines are the metrics that line 1 gives even if they do not alert.
+var headlines = []string{"emails", "size", "age"}
 
 // Judge compares the readings of one or more instances with the rules.
 func Judge(readings []queue.Reading, o Options) Result {
@@ -41,6 +58,7 @@ func Judge(readings []queue.Reading, o Options) Result {
 	verdicts := make([]verdict, len(readings))
 	for i, reading := range readings {
 		v := judgeOne(reading, o)
+		v.perf = slices.DeleteFunc(v.perf, func(p Perf) bool { return !o.showsPerf(p.metric, len(readings) > 1) })
 		if labelled {
 			prefix := reading.Instance.Label() + "_"
 			for j := range v.perf {
@@ -149,7 +167,7 @@ func (j judgement) finding() finding {
 }
 
 func (j judgement) perf() Perf {
-	p := Perf{Label: j.metric.Name, Value: j.value, Unit: j.metric.Unit}
+	p := Perf{Label: j.metric.Name, Value: j.value, Unit: j.metric.Unit, metric: j.metric}
 	if j.warned {
 		p.Warn = j.warn.String()
 	}

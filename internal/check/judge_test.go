@@ -558,7 +558,7 @@ func TestJudgeSeveralInstances(t *testing.T) {
 		for _, p := range got.Perf {
 			labels[p.Label] = true
 		}
-		if !labels["postfix_emails"] || !labels["postfix_out_hold_age"] || labels["third_emails"] || len(labels) != 40 {
+		if !labels["postfix_emails"] || !labels["postfix_out_age"] || labels["third_emails"] || len(labels) != 6 {
 			t.Errorf("labels %v", labels)
 		}
 	})
@@ -577,7 +577,7 @@ func TestJudgeSeveralInstances(t *testing.T) {
 	t.Run("one label for two", func(t *testing.T) {
 		list := readings()[:2]
 		list[0].Instance.Name, list[1].Instance.Name = "mx", "mx-hold"
-		got := Judge(list, Options{Crit: rules(t, "1")})
+		got := Judge(list, Options{Crit: rules(t, "1"), Perfdata: queue.MetricPatterns{"*"}})
 		if got.State != Unknown || len(got.Perf) != 0 ||
 			!strings.HasPrefix(string(got.Lines[0]), "the instances mx and mx-hold would both have mx_hold_size in their "+
 				"performance data") {
@@ -613,6 +613,65 @@ func TestPerfdata(t *testing.T) {
 	}
 }
 
+// Of one instance everything is shown, of several what matters most, unless the user says otherwise.
+func TestPerfdataIsChosen(t *testing.T) {
+	several := []queue.Reading{
+		{Instance: queue.Instance{Name: "a"}, Summary: summary()},
+		{Instance: queue.Instance{Name: "b"}, Summary: summary()},
+	}
+	named := func(patterns ...queue.MetricPattern) queue.MetricPatterns { return patterns }
+	tests := []struct {
+		name     string
+		readings []queue.Reading
+		options  Options
+		want     string
+	}{
+		{"several", several, Options{}, "a_emails a_size a_age b_emails b_size b_age"},
+		{"one with its name", several[:1], Options{LabelInstances: true, Perfdata: named("hold")}, "a_hold"},
+		{
+			"several and a threshold", several, Options{Crit: rules(t, "hold=9")},
+			"a_emails a_size a_age a_hold b_emails b_size b_age b_hold",
+		},
+		{"by name", several[1:], Options{Perfdata: named("size", "up")}, "size up"},
+		{"by glob", several[1:], Options{Perfdata: named("hold*"), Warn: rules(t, "9")}, "hold hold_size hold_age"},
+		{"several by glob", several, Options{Perfdata: named("*_age")}, strings.Join([]string{
+			"a_active_age a_deferred_age a_hold_age a_incoming_age a_maildrop_age",
+			"b_active_age b_deferred_age b_hold_age b_incoming_age b_maildrop_age",
+		}, " ")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var labels []string
+			for _, p := range Judge(tt.readings, tt.options).Perf {
+				labels = append(labels, p.Label)
+			}
+			if got := strings.Join(labels, " "); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Performance data is never cut, and the text of line 1 makes room for it.
+func TestLine1MakesRoomForPerfdata(t *testing.T) {
+	for items, want := range map[int]int{0: 1024, 30: 1024, 60: minLine1Text} {
+		r := Result{Lines: []queue.Text{queue.Text(strings.Repeat("x", 3000))}}
+		for i := range items {
+			r.Perf = append(r.Perf, Perf{Label: fmt.Sprintf("metric_%02d", i), Value: 123456})
+		}
+		var out bytes.Buffer
+		r.Write(&out)
+		line1 := strings.TrimSuffix(out.String(), "\n")
+		text, perf, _ := strings.Cut(line1, " | ")
+		if got := len(line1); want == 1024 && got != want || want < 1024 && len(text) != want {
+			t.Errorf("%d items: %d bytes, %d of text", items, got, len(text))
+		}
+		if strings.Count(perf, "=") != items || !strings.HasSuffix(text, "...") {
+			t.Errorf("%d items: %s", items, line1)
+		}
+	}
+}
+
 func TestWriteIsSafeAndWithinLimits(t *testing.T) {
 	r := Result{
 		State: Warning,
@@ -631,7 +690,7 @@ func TestWriteIsSafeAndWithinLimits(t *testing.T) {
 	if !found || perf != "emails=9223372036854775807;;;0" {
 		t.Errorf("performance data %q", perf)
 	}
-	if !strings.HasPrefix(text, "POSTFIX_QUEUE WARNING - a?b=1 $HOST$??[31m ?y") || len(text) != 1024 ||
+	if !strings.HasPrefix(text, "POSTFIX_QUEUE WARNING - a?b=1 $HOST$??[31m ?y") || len(lines[0]) != 1024 ||
 		!strings.HasSuffix(text, "...") {
 		t.Errorf("line 1 of %d bytes: %q", len(text), text)
 	}

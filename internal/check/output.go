@@ -29,14 +29,16 @@ type Perf struct {
 	Value      int64
 	Unit       units.Unit
 	Warn, Crit string
+	metric     queue.Metric
 }
 
 const serviceName = "POSTFIX_QUEUE"
 
-// Limits of the text, in bytes: what Nagios and NRPE certainly pass on. Performance data does not count: it is
-// never cut.
+// Limits in bytes: what Nagios and NRPE certainly pass on. Performance data is never cut, as half of it would be
+// invalid: the text of line 1 makes room for it, down to its own least length.
 const (
-	maxText       = 1 << 10
+	maxLine1      = 1 << 10
+	minLine1Text  = 256
 	maxDetailText = 4 << 10
 )
 
@@ -69,20 +71,17 @@ func (r Result) Write(w io.Writer) (exitCode int) {
 }
 
 func (r Result) text() (string, error) {
-	limit := maxText
-	if len(r.Lines) > 1 {
-		limit = maxDetailText
-	}
-	line1 := withoutPerf(shorten(serviceName+" "+queue.Text(r.State.String())+" - "+r.Lines[0], maxText))
-	limit -= len(line1)
 	perf, err := perfdata(r.Perf)
 	if err != nil {
 		return "", err
 	}
 	if perf != "" {
-		line1 += " | " + perf
+		perf = " | " + perf
 	}
-	lines := []string{line1}
+	line1 := serviceName + " " + queue.Text(r.State.String()) + " - " + r.Lines[0]
+	text := withoutPerf(shorten(line1, max(minLine1Text, maxLine1-len(perf))))
+	lines := []string{text + perf}
+	limit := maxDetailText - len(text)
 	for _, text := range r.Lines[1:] {
 		line := strings.TrimRight(withoutPerf(text), " ")
 		if limit -= 1 + len(line); limit < 0 {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"math"
+	"slices"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/thresholds"
@@ -9,7 +10,7 @@ import (
 
 // isHeadline reports whether a metric of the summary is part of line 1 even if it does not alert.
 func isHeadline(m queue.Metric, s *queue.Summary) bool {
-	return m.Name == "emails" || m.Name == "size" || m.Name == "age" && !allHeld(s)
+	return slices.Contains(headlines, m.Name) && (m.Family != queue.FamilyAge || !allHeld(s))
 }
 
 // allHeld reports whether there is mail, and all of it is on hold: nobody waits for it, so its age does not

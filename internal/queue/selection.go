@@ -21,14 +21,14 @@ type Selection struct {
 // Metrics returns the metrics that are selected.
 func (s Selection) Metrics() []Metric {
 	metrics := Select(s.Filter, func(m Metric) bool {
-		return s.Reasons && m.Dimension == ByReason || s.Patterns.name(m)
+		return s.Reasons && m.Dimension == ByReason || s.Patterns.Name(m)
 	})
 	switch {
 	case s.Patterns == nil:
 		return metrics
 	case !s.InOrder:
 		return slices.DeleteFunc(metrics, func(m Metric) bool {
-			return !slices.ContainsFunc(s.Patterns, func(p MetricPattern) bool { return p.matches(m) })
+			return !s.Patterns.Match(m)
 		})
 	}
 	var ordered []Metric
@@ -89,7 +89,7 @@ func (s Selection) Missing(summary *Summary) error {
 	for _, m := range s.Metrics() {
 		_, known := m.Value(summary)
 		usable = usable || known
-		if !known && (s.InOrder || s.Patterns.name(m)) && !slices.Contains(names, m.Name) {
+		if !known && (s.InOrder || s.Patterns.Name(m)) && !slices.Contains(names, m.Name) {
 			names = append(names, m.Name)
 		}
 	}
@@ -119,8 +119,14 @@ func (l *MetricPatterns) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (l MetricPatterns) name(m Metric) bool {
+// Name reports whether one of the patterns is the name of the metric: only that selects a metric on demand.
+func (l MetricPatterns) Name(m Metric) bool {
 	return slices.Contains(l, MetricPattern(m.Name))
+}
+
+// Match reports whether one of the patterns matches the metric.
+func (l MetricPatterns) Match(m Metric) bool {
+	return slices.ContainsFunc(l, func(p MetricPattern) bool { return p.matches(m) })
 }
 
 func (p MetricPattern) matches(m Metric) bool {
