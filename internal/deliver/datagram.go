@@ -66,8 +66,20 @@ func (d Datagram) sendTo(ctx context.Context, addresses []string, document []byt
 	return err
 }
 
+// A receiver's buffer holds about a hundred datagrams, and what comes while it is full is lost without a word. So the
+// first are sent at once, and the rest more slowly, within a second in all.
+const (
+	burst     = 32
+	pace      = 2 * time.Millisecond // between two datagrams
+	paceTotal = time.Second
+)
+
 func (d Datagram) write(conn net.Conn, document []byte) error {
-	for _, datagram := range Datagrams(document) {
+	datagrams := Datagrams(document)
+	for i, datagram := range datagrams {
+		if i >= burst && d.network == "udp" {
+			time.Sleep(min(pace, paceTotal/time.Duration(len(datagrams))))
+		}
 		if _, err := conn.Write(datagram); err != nil {
 			return err
 		}

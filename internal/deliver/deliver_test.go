@@ -466,3 +466,30 @@ func TestLittleToReceiverThatGoesAway(t *testing.T) {
 		}
 	}
 }
+
+// All of a long document arrives at a receiver that takes its time.
+func TestSendManyDatagrams(t *testing.T) {
+	conn, target := listenPacket(t, "udp")
+	const lines = 6000
+	document := strings.Repeat("postfix_queue.deferred_size:35000000|g\n", lines)
+	received := make(chan int)
+	go func() {
+		n, buf := 0, make([]byte, 64<<10)
+		for n < lines {
+			_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+			size, _, err := conn.ReadFrom(buf)
+			if err != nil {
+				break
+			}
+			n += strings.Count(string(buf[:size]), "\n")
+			time.Sleep(time.Millisecond)
+		}
+		received <- n
+	}()
+	if err := target.Send(t.Context(), []byte(document)); err != nil {
+		t.Error(err)
+	}
+	if n := <-received; n != lines {
+		t.Errorf("%d of %d lines arrived", n, lines)
+	}
+}

@@ -59,17 +59,29 @@ const settleTime = 250 * time.Millisecond
 func (path File) replace(ctx context.Context, document []byte, mode os.FileMode) (err error) {
 	// In the same directory, for the rename. The dot hides it from readers that take every file with a certain
 	// ending.
-	name := filepath.Join(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".new-"+strconv.FormatUint(rand.Uint64(), 36))
+	base := filepath.Base(string(path))
+	name := "." + base + ".new-" + strconv.FormatUint(rand.Uint64(), 36)
+	var dir *os.File
+	if err := inTime(ctx, settleTime, func() (err error) {
+		dir, err = openDir(filepath.Dir(string(path)), trustsLink)
+		return err
+	}); err != nil {
+		return err
+	}
+	at := int(dir.Fd())
 	defer func() {
 		if err != nil {
-			_ = inTime(ctx, settleTime, func() error { return os.Remove(name) })
+			_ = inTime(ctx, settleTime, func() error { return unix.Unlinkat(at, name, 0) })
+		}
+		if !errors.Is(err, context.DeadlineExceeded) { // else a call that hangs may still use it
+			dir.Close()
 		}
 	}()
 	err = inTime(ctx, settleTime, func() error {
-		if err := path.checkReplaceable(); err != nil {
+		if err := checkReplaceable(at, base); err != nil {
 			return err
 		}
-		return draft(ctx, name, document, mode)
+		return draft(ctx, at, name, document, mode)
 	})
 	switch {
 	case err != nil:
@@ -77,47 +89,51 @@ func (path File) replace(ctx context.Context, document []byte, mode os.FileMode)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return inTime(ctx, settleTime, func() error { return os.Rename(name, string(path)) })
+	return inTime(ctx, settleTime, func() error { return unix.Renameat(at, name, at, base) })
 }
 
 // checkReplaceable returns an error for what must not become a file, such as /dev/null. Anybody who may write to
 // the directory can lay a link to a file that he may not write: it is not followed, and one that is laid later is
 // itself replaced.
-func (path File) checkReplaceable() error {
-	switch info, err := os.Lstat(string(path)); {
-	case errors.Is(err, os.ErrNotExist):
+func checkReplaceable(at int, name string) error {
+	var stat unix.Stat_t
+	switch err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW); {
+	case errors.Is(err, unix.ENOENT):
 		return nil
 	case err != nil:
 		return err
-	case info.Mode()&os.ModeSymlink != 0:
-		return errors.New("it is a link, and links are not followed; name the file itself; standard output is -")
-	case !info.Mode().IsRegular():
-		return errors.New("not a regular file; standard output is -")
 	}
-	return nil
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFLNK:
+		return errors.New("it is a link, and links are not followed; name the file itself; standard output is -")
+	}
+	return errors.New("not a regular file; standard output is -")
 }
 
 // draft writes the document to a new file of this name.
-func draft(ctx context.Context, name string, document []byte, mode os.FileMode) error {
-	if done, err := draftUnnamed(ctx, name, document, mode); done || err != nil {
+func draft(ctx context.Context, at int, name string, document []byte, mode os.FileMode) error {
+	if done, err := draftUnnamed(ctx, at, name, document, mode); done || err != nil {
 		return err
 	}
-	return draftNamed(name, document, mode)
+	return draftNamed(at, name, document, mode)
 }
 
-func draftNamed(name string, document []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func draftNamed(at int, name string, document []byte, mode os.FileMode) error {
+	fd, err := unix.Openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	return fill(f, document, mode)
 }
 
 // draftUnnamed does so with a file that has no name until it is on the disk: nothing can leave half of it behind,
 // not even SIGKILL. Not every file system can do that, and without /proc it cannot be done; then done is false.
-func draftUnnamed(ctx context.Context, name string, document []byte, mode os.FileMode) (done bool, err error) {
-	fd, err := unix.Open(filepath.Dir(name), unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+func draftUnnamed(ctx context.Context, at int, name string, document []byte, mode os.FileMode) (done bool, err error) {
+	fd, err := unix.Openat(at, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return false, nil // opening a file with a name reports what is wrong with the directory
 	}
@@ -131,7 +147,7 @@ func draftUnnamed(ctx context.Context, name string, document []byte, mode os.Fil
 	}
 	// A rename needs a name, and a link cannot replace a file.
 	unnamed := fmt.Sprintf("/proc/self/fd/%d", fd)
-	err = unix.Linkat(unix.AT_FDCWD, unnamed, unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+	err = unix.Linkat(unix.AT_FDCWD, unnamed, at, name, unix.AT_SYMLINK_FOLLOW)
 	return err == nil, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSendToFile(t *testing.T) {
@@ -191,17 +193,18 @@ func TestSendToFileIsInterrupted(t *testing.T) {
 func TestDraft(t *testing.T) {
 	drafts := map[string]func(name string, document []byte) error{
 		"unnamed": func(name string, document []byte) error {
-			done, err := draftUnnamed(t.Context(), name, document, 0o640)
+			done, err := draftUnnamed(t.Context(), unix.AT_FDCWD, name, document, 0o640)
 			if err == nil && !done {
 				t.Skip("this file system has no unnamed files")
 			}
 			return err
 		},
-		"named": func(name string, document []byte) error { return draftNamed(name, document, 0o640) },
+		"named": func(name string, document []byte) error { return draftNamed(unix.AT_FDCWD, name, document, 0o640) },
 	}
 	for name, draft := range drafts {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "new")
+			t.Chdir(filepath.Dir(path)) // where an unnamed file comes from
 			if err := draft(path, []byte("x\n")); err != nil {
 				t.Fatal(err)
 			}
@@ -220,10 +223,83 @@ func TestDraftTakesNoOtherFile(t *testing.T) {
 	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := draft(t.Context(), name, []byte("x\n"), 0o644); !errors.Is(err, os.ErrExist) {
+	if err := draft(t.Context(), unix.AT_FDCWD, name, []byte("x\n"), 0o644); !errors.Is(err, os.ErrExist) {
 		t.Errorf("error %v", err)
 	}
 	if got, err := os.ReadFile(name); err != nil || string(got) != "precious" {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// A directory is the same as the kernel finds by its path, but for links of somebody who is not trusted.
+func TestOpenDir(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll("a/b", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile := func(name string) {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile("a/file")
+	for link, target := range map[string]string{
+		"relative": "a", "absolute": dir + "/a/b", "a/up": "../a/b", "chain": "relative/up", "dangling": "nowhere",
+		"loop": "loop", "tofile": "a/file",
+	} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	everybody, nobody := func(uint32) bool { return true }, func(uint32) bool { return false }
+	tests := []struct {
+		path, want string // want: the same as this path; empty: an error
+		leadsBy    bool   // a link
+	}{
+		{path: "/", want: "/"},
+		{path: ".", want: "."},
+		{path: dir + "//a/./b/", want: "a/b"},
+		{path: "a/../a", want: "a"},
+		{path: "relative", want: "a", leadsBy: true},
+		{path: "relative/b", want: "a/b", leadsBy: true},
+		{path: "absolute", want: "a/b", leadsBy: true},
+		{path: "absolute/..", want: "a", leadsBy: true},
+		{path: "chain", want: "a/b", leadsBy: true},
+		{path: "a/file"},
+		{path: "a/file/x"},
+		{path: "nowhere"},
+		{path: "dangling", leadsBy: true},
+		{path: "loop", leadsBy: true},
+		{path: "tofile", leadsBy: true},
+	}
+	for _, tt := range tests {
+		got, err := openDir(tt.path, everybody)
+		if tt.want == "" {
+			if err == nil {
+				t.Errorf("%s: no error", tt.path)
+			}
+		} else if err != nil {
+			t.Errorf("%s: %v", tt.path, err)
+		} else if same := sameFile(t, got, tt.want); !same {
+			t.Errorf("%s is not %s", tt.path, tt.want)
+		}
+		refused := tt.leadsBy
+		got, err = openDir(tt.path, nobody)
+		if (err == nil) != (!refused && tt.want != "") {
+			t.Errorf("%s, if no link is trusted: %v, %v", tt.path, got, err)
+		}
+		if refused && !strings.Contains(err.Error(), "leads through a link of another user") {
+			t.Errorf("%s, if no link is trusted: %v", tt.path, err)
+		}
+	}
+}
+
+func sameFile(t *testing.T, dir *os.File, path string) bool {
+	t.Helper()
+	var a, b unix.Stat_t
+	if err := errors.Join(unix.Fstat(int(dir.Fd()), &a), unix.Stat(path, &b)); err != nil {
+		t.Fatal(err)
+	}
+	return a.Ino == b.Ino && a.Dev == b.Dev
 }
