@@ -77,6 +77,11 @@ func (p postfix) presentValue(ctx context.Context, parameter string) *string {
 // queueDir returns queue_directory. It does not ask postconf if main.cf has a plain value, or none and the
 // directory is in its usual place: running postconf takes longer than reading a queue of a thousand messages.
 func (p postfix) queueDir(ctx context.Context) (string, error) {
+	if p.root {
+		if err := p.trustConfig(rootUser); err != nil {
+			return "", err
+		}
+	}
 	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -110,7 +115,14 @@ func (p postfix) mainCF() string {
 	return filepath.Join(p.configDir, "main.cf")
 }
 
+// plainSetting returns a parameter as main.cf has it. Root reads only a main.cf that nobody else can change: it says
+// which directories are read.
 func (p postfix) plainSetting(parameter, byDefault string) (string, error) {
+	if p.root {
+		if err := p.trustConfig(rootUser); err != nil {
+			return "", err
+		}
+	}
 	f, err := os.Open(p.mainCF())
 	if err != nil {
 		return "", err
