@@ -77,6 +77,9 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons() || opts.perfdata().NeedReasons()
 	breakdown := opts.Verbose >= check.DetailBreakdown
 	readings := source.ReadAll(ctx, opts.Request(stdin, needReasons, breakdown))
+	if opts.Input == "" && source.HasListing(stdin) {
+		return check.Failed(cli.UnreadInput).Write(stdout)
+	}
 	return check.Judge(readings, check.Options{
 		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
 		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, LabelInstances: opts.SeveralInstances(),

@@ -90,6 +90,10 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 	}
 
 	readings := opts.read(ctx, stdin)
+	if opts.Input == "" && source.HasListing(stdin) {
+		p.complain(cli.UnreadInput)
+		return exitUsage
+	}
 	exitCode = p.report(readings, &opts)
 	interrupted := exitCode != exitDone && ctx.Err() != nil // that is not the instance's failure: it may be up
 	if opts.Check || interrupted {

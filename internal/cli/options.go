@@ -98,6 +98,9 @@ func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Req
 	}
 }
 
+// UnreadInput says that somebody has piped a listing into a program that was not told to read it.
+const UnreadInput = "there is a listing on standard input, which is read only with --input -"
+
 // SeveralInstances reports whether the options ask for more than one instance.
 func (o *Common) SeveralInstances() bool { return o.AllInstances || len(o.ConfigDirs) > 1 }
 
