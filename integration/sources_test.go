@@ -182,6 +182,12 @@ func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
 	server, hanging := newSMTPServer(t), newSMTPServer(t)
 	server.answer("later.example", "450 4.7.1 Greylisted")
 	server.answer("done.example", "250 2.1.5 Ok")
+	var differentlyFull []string // reasons of one category, in one message
+	for i := range 8 {
+		domain := fmt.Sprintf("full%d.example", i)
+		server.answer(domain, fmt.Sprintf("452 4.2.2 Mailbox full for %d days", 8-i))
+		differentlyFull = append(differentlyFull, "a@"+domain)
+	}
 	hanging.greet(hang)
 	change := newMilter(t,
 		milterReply{milterChangeSender, "<changed by milter@example.com>\x00"},
@@ -214,6 +220,7 @@ func fillEveryQueue(t *testing.T, settings ...string) *postfixInstance {
 	deferred(mail{from: "list@example.com", to: deliveredInPart})
 	beyondFirst4KiB := numbered(strings.Repeat("long-name-", 5), "later.example", 200)
 	deferred(mail{from: "list@example.com", to: beyondFirst4KiB})
+	deferred(mail{from: "list@example.com", to: differentlyFull})
 	held := deferred(mail{from: "sender@example.com", to: []string{"held@later.example"}})
 	expired := deferred(mail{from: "sender@example.com", to: []string{"expired@later.example"}})
 	requeued := deferred(mail{from: "sender@example.com", to: []string{"requeued@later.example", "also@later.example"}})
