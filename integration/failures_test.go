@@ -61,6 +61,56 @@ func TestMailSystemDown(t *testing.T) {
 	})
 }
 
+// A service may have another name, or be missing from master.cf: that alone does not make the mail system "down".
+// An ordinary user cannot look for the queue manager, and is told what Postfix says.
+func TestServicesOfOtherNames(t *testing.T) {
+	p := newPostfix(t, "queue_service_name=qm", "showq_service_name=${queue_service_name}showq")
+	rename := "s/^qmgr /qm /; s/^showq /qmshowq /"
+	p.must(root.run(t, "sed", "-i", rename, filepath.Join(configDir, "master.cf")))
+	p.start()
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
+	verify := func(want string) {
+		t.Helper()
+		for _, args := range [][]string{{"--source", "spool"}, {"--source", "showq"}, viaPostqueue} {
+			if a := root.check(t, args...); !strings.HasPrefix(a.stdout, "POSTFIX_QUEUE "+want) {
+				t.Errorf("%v: want %s, got %s", args, want, a)
+			}
+		}
+		if a := nobody.check(t); !strings.HasPrefix(a.stdout, "POSTFIX_QUEUE "+want) {
+			t.Errorf("as nobody: want %s, got %s", want, a)
+		}
+	}
+	verify("OK - 1 email")
+	p.stop()
+	verify("CRITICAL - mail system is down")
+}
+
+func TestShowqMissing(t *testing.T) {
+	const alone = `the mail system runs, but nothing listens on /var/spool/postfix/public/showq; enable showq in master.cf`
+	p := newPostfix(t)
+	p.disableService("showq/unix")
+	p.start()
+	p.send(mail{from: "a@example.com", to: []string{"b@example.org"}})
+	owner := command{user: "postfix"}
+	for _, user := range []command{root, owner} {
+		if a := user.check(t); a.state != "OK" || a.perf["emails"] != 1 {
+			t.Errorf("as %s: want OK and one message, got %s", user.user, a)
+		}
+		failure{as: user, args: []string{"--source", "showq"}, cause: alone}.verify(t)
+	}
+	if a := root.check(t, viaPostqueue...); a.state != "OK" || a.perf["emails"] != 1 {
+		t.Errorf("postqueue as root: want OK and one message, got %s", a)
+	}
+	failure{as: owner, args: viaPostqueue, cause: alone}.verify(t)
+	failure{as: nobody, state: "CRITICAL", cause: `mail system is down`}.verify(t)
+	t.Run("for the group of postqueue", func(t *testing.T) {
+		asGroup := []string{"--reuid=nobody", "--regid=postdrop", "--clear-groups", program(t, checkProgram)}
+		if a := takeApart(t, root.run(t, "setpriv", asGroup...)); a.state != "UNKNOWN" || !strings.Contains(a.text, alone) {
+			t.Errorf("want UNKNOWN and %q, got %s", alone, a)
+		}
+	})
+}
+
 func TestAccessDenied(t *testing.T) {
 	long := "root"
 	for i := range 300 {

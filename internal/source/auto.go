@@ -39,13 +39,14 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		}
 		return nil, nil, err
 	}
+	system := p.mailSystem(ctx, dir)
 	files := &liveSpool{spool.Spool{
 		Dir: dir, MaxOpenFiles: maxOpenFiles,
 		MailVersion: func() string { return p.mailVersion(ctx) },
 		UTF8:        sync.OnceValue(func() bool { return p.showsUTF8(ctx) }),
 		Lifetimes:   sync.OnceValues(func() (mail, bounces time.Duration) { return p.lifetimes(ctx) }),
-	}}
-	showq := &Showq{QueueDir: dir, Instance: queue.Instance{ConfigDir: p.configDir}}
+	}, system}
+	showq := &Showq{system, queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:
 		return []queue.Source{watched(files)}, nil, nil

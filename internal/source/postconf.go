@@ -100,12 +100,23 @@ func (p postfix) queueDir(ctx context.Context) (string, error) {
 
 // ownName returns multi_instance_name, empty if the instance has none or it cannot be had.
 func (p postfix) ownName(ctx context.Context) string {
-	name, err := p.plainSetting("multi_instance_name", "")
+	return strings.TrimPrefix(p.setting(ctx, "multi_instance_name"), "-") // a dash alone is no name
+}
+
+// mailSystem returns where the services of the instance listen.
+func (p postfix) mailSystem(ctx context.Context, queueDir string) mailSystem {
+	return mailSystem{queueDir, p.setting(ctx, "queue_service_name"), p.setting(ctx, "showq_service_name")}
+}
+
+// setting returns a parameter of main.cf, empty if it is not set or cannot be had. It does not ask postconf if
+// main.cf has a plain value. What master.cf says with -o is not read.
+func (p postfix) setting(ctx context.Context, parameter string) string {
+	value, err := p.plainSetting(parameter, "")
 	if errors.Is(err, errNotPlain) {
-		values, _ := p.settings(ctx, "multi_instance_name")
-		name = values[0]
+		values, _ := p.settings(ctx, parameter)
+		return values[0]
 	}
-	return strings.TrimPrefix(name, "-") // a dash alone is no name
+	return value
 }
 
 func (p postfix) mainCF() string {
@@ -166,24 +177,9 @@ func (p postfix) mailVersion(ctx context.Context) string {
 	return values[0]
 }
 
-// setting returns a parameter, by postconf only if it refers to others; the default if it cannot be had. What master.cf
-// says with -o is not read.
-func (p postfix) setting(ctx context.Context, parameter, byDefault string) string {
-	value, err := p.plainSetting(parameter, byDefault)
-	if errors.Is(err, errNotPlain) {
-		var values []string
-		values, err = p.settings(ctx, parameter)
-		value = values[0]
-	}
-	if err != nil {
-		return byDefault
-	}
-	return value
-}
-
 // number returns a parameter that is a number; the default if it is not.
 func (p postfix) number(ctx context.Context, parameter string, byDefault int64) int64 {
-	n, err := strconv.ParseInt(p.setting(ctx, parameter, ""), 10, 64)
+	n, err := strconv.ParseInt(p.setting(ctx, parameter), 10, 64)
 	if err != nil {
 		return byDefault
 	}
@@ -194,7 +190,7 @@ func (p postfix) number(ctx context.Context, parameter string, byDefault int64) 
 func (p postfix) lifetimes(ctx context.Context) (mail, bounces time.Duration) {
 	days := func(parameter string) time.Duration {
 		const byDefault = 5 * 24 * time.Hour
-		value := p.setting(ctx, parameter, "")
+		value := p.setting(ctx, parameter)
 		if value != "" && strings.Trim(value, "0123456789") == "" {
 			value += "d" // the unit that these have in postconf(5)
 		}

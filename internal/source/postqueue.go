@@ -53,6 +53,9 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 	})
 	parser.diagnostics = stderr
 	facts = parser.facts(facts)
+	if facts.Down != "" && p.system(ctx).runs(ctx) {
+		facts.Down = "" // as root, postqueue then lists the queue by itself
+	}
 	switch {
 	case ctx.Err() != nil:
 		return facts, context.Cause(ctx)
@@ -76,12 +79,12 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	fatal := func(text string) (rest string, found bool) { return cutDiagnostic(stderr, "fatal: "+text) }
 
 	if reason, ok := fatal("Queue report unavailable - mail system is down"); ok {
-		return &queue.DownError{Reason: reason, Instance: queue.Instance{ConfigDir: p.configDir}}
+		return p.system(ctx).unreachable(ctx, reason, queue.Instance{ConfigDir: p.configDir})
 	}
 	if m := deniedUser.FindStringSubmatch(stderr); m != nil {
 		return p.denied(ctx, m[1], m[2])
 	}
-	if reason, ok := fatal("Connect to the Postfix showq service: "); ok && strings.Contains(reason, "Permission denied") {
+	if reason, ok := fatal("Connect to the Postfix "); ok && strings.Contains(reason, "Permission denied") {
 		return setgidLost(c.path)
 	}
 	if dir, ok := refusedDir(stderr); ok {
@@ -108,6 +111,13 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 		return commandFailed(c, err.Error(), "")
 	}
 	return c.failure(stderr, err)
+}
+
+// system returns where the services of the instance listen, for when postqueue says that the mail system is down:
+// it also says so if showq alone is missing.
+func (p *Postqueue) system(ctx context.Context) mailSystem {
+	dir, _ := p.queueDir(ctx) // if it is unknown, so is the rest
+	return p.mailSystem(ctx, dir)
 }
 
 // refusedDir returns the configuration directory that postqueue refuses, in the words of Postfix 3.2 and later or in

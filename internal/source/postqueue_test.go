@@ -41,9 +41,16 @@ const refusesJSON = `if [ "$1" = -j ]; then
 fi
 `
 
+// newConfig makes the configuration of an instance that does not run, and returns its directory.
+func newConfig(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	writeFile(t, filepath.Join(dir, "main.cf"), "queue_directory = "+dir+"\n", 0o644)
+	return dir
+}
+
 func TestPostqueueFailures(t *testing.T) {
-	out := t.TempDir()
-	writeFile(t, filepath.Join(out, "main.cf"), "", 0o644)
+	out := newConfig(t)
 	dirOf := func(err error, dir string) string { return strings.ReplaceAll(err.Error(), dir, "DIR") }
 	tests := []struct {
 		name   string
@@ -55,12 +62,15 @@ func TestPostqueueFailures(t *testing.T) {
 			name: "down, ordinary user",
 			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down (Connect to the Postfix ` +
 				`showq service: Connection refused)" >&2; exit 69`,
-			want: "mail system is down (Connect to the Postfix showq service: Connection refused); start it: postfix start",
+			config: out,
+			want: "mail system is down (Connect to the Postfix showq service: Connection refused); " +
+				"start it: postfix -c " + out + " start",
 		},
 		{
 			name:   "down, before 3.7",
 			script: `echo "postqueue: fatal: Queue report unavailable - mail system is down" >&2; exit 69`,
-			want:   "mail system is down; start it: postfix start",
+			config: out,
+			want:   "mail system is down; start it: postfix -c " + out + " start",
 		},
 		{
 			name:   "not authorized",
@@ -78,6 +88,12 @@ func TestPostqueueFailures(t *testing.T) {
 		{
 			name:   "setgid bit lost",
 			script: `echo "postqueue: fatal: Connect to the Postfix showq service: Permission denied" >&2; exit 69`,
+			want: "postqueue may not connect to the showq service: DIR/postqueue has lost its setgid bit; " +
+				"as root: chgrp postdrop DIR/postqueue; chmod g+s DIR/postqueue",
+		},
+		{
+			name:   "setgid bit lost, and showq has another name",
+			script: `echo "postqueue: fatal: Connect to the Postfix sq service: Permission denied" >&2; exit 69`,
 			want: "postqueue may not connect to the showq service: DIR/postqueue has lost its setgid bit; " +
 				"as root: chgrp postdrop DIR/postqueue; chmod g+s DIR/postqueue",
 		},
@@ -162,26 +178,31 @@ echo "postqueue: fatal: specify \"alternate_config_directories = ...\" in /etc/p
 }
 
 func TestPostqueueReads(t *testing.T) {
+	out := newConfig(t)
 	tests := []struct {
 		name   string
+		config string
 		script string
 		want   queue.Facts
 	}{
-		{"JSON", `echo '` + jsonLine + `'`, queue.Facts{Detail: "DIR/postqueue -j"}},
+		{"JSON", "", `echo '` + jsonLine + `'`, queue.Facts{Detail: "DIR/postqueue -j"}},
 		{
-			"down, root",
+			"down, root", out,
 			`echo "postqueue: warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq ` +
 				`service: Connection refused)" >&2; echo '` + jsonLine + `'`,
-			queue.Facts{Detail: "DIR/postqueue -j", Down: "Connect to the Postfix showq service: Connection refused"},
+			queue.Facts{
+				Detail: "DIR/postqueue -c " + out + " -j",
+				Down:   "Connect to the Postfix showq service: Connection refused",
+			},
 		},
 		{
-			"before 3.1",
+			"before 3.1", "",
 			refusesJSON + `echo "-Queue ID-  --Size-- "
 echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 Kbytes in 1 Request."`,
 			queue.Facts{Detail: "DIR/postqueue -p", Indistinct: indistinctInText, NoArrivalTimes: true},
 		},
 		{
-			"one language, one time zone, no caller's environment",
+			"one language, one time zone, no caller's environment", "",
 			`[ "$LC_ALL$TZ$MAIL_CONFIG$PWD" = CUTC0/ ] && echo '` + jsonLine + `'`,
 			queue.Facts{Detail: "DIR/postqueue -j"},
 		},
@@ -192,7 +213,8 @@ echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 
 			t.Setenv("LC_ALL", "de_DE.UTF-8")
 			dir := install(t, map[string]string{"postqueue": tt.script})
 			visit, visited := collect()
-			facts, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit)
+			p := &Postqueue{postfix{configDir: tt.config, dirs: []string{dir}}}
+			facts, err := p.Read(t.Context(), queue.Envelopes, visit)
 			if err != nil {
 				t.Fatal(err)
 			}

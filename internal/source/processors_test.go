@@ -17,7 +17,7 @@ func TestProcessors(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != 1 {
 		t.Errorf("%d processors for postqueue, want 1", got)
 	}
-	summarize(t.Context(), &liveSpool{spool.Spool{Dir: t.TempDir()}}, queue.Query{})
+	summarize(t.Context(), &liveSpool{Spool: spool.Spool{Dir: t.TempDir()}}, queue.Query{})
 	if got, want := runtime.GOMAXPROCS(0), min(spool.Workers, runtime.NumCPU()); got != want {
 		t.Errorf("%d processors for a spool, want %d", got, want)
 	}

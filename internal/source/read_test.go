@@ -57,6 +57,16 @@ func startPostfix(t *testing.T, mainCF string) fakePostfix {
 	return p
 }
 
+// removeServices removes the sockets of services.
+func (p fakePostfix) removeServices(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(p.queueDir, "public", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func writeFile(t *testing.T, path, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), mode); err != nil {
@@ -175,7 +185,7 @@ func TestSourceChoice(t *testing.T) {
 			change: func(t *testing.T, p fakePostfix) {
 				t.Helper()
 				closeDir(t, filepath.Join(p.queueDir, "maildrop"))
-				remove(t, filepath.Join(p.queueDir, "public", "showq"))
+				p.removeServices(t, "qmgr", "showq")
 			},
 			want:       ShowqName,
 			passedOver: []string{spoolDenied},
@@ -292,9 +302,7 @@ func TestQueueDirectory(t *testing.T) {
 			name: "stopped",
 			change: func(t *testing.T) {
 				t.Helper()
-				if err := os.Remove(filepath.Join(p.queueDir, "public", "qmgr")); err != nil {
-					t.Fatal(err)
-				}
+				p.removeServices(t, "qmgr", "showq")
 			},
 			down: "QUEUE/public/qmgr does not exist",
 		},
@@ -322,50 +330,6 @@ func TestQueueDirectory(t *testing.T) {
 				t.Errorf("summary %+v, want one message, down %q", s, tt.down)
 			}
 		})
-	}
-}
-
-// Postfix before 2.10 has a FIFO instead of a socket.
-func TestQueueManagerWithAFIFO(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "public"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "public", "qmgr")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := qmgrDown(t.Context(), dir), "nothing listens on "+path; got != want {
-		t.Errorf("without a reader: %q, want %q", got, want)
-	}
-	reader, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	if got := qmgrDown(t.Context(), dir); got != "" {
-		t.Errorf("with a reader: %q", got)
-	}
-}
-
-// A socket outlives a master that is killed.
-func TestQueueManagerWithASocket(t *testing.T) {
-	p := startPostfix(t, "")
-	if got := qmgrDown(t.Context(), p.queueDir); got != "" {
-		t.Errorf("with a listener: %q", got)
-	}
-	path := filepath.Join(p.queueDir, "public", "qmgr")
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	left.SetUnlinkOnClose(false)
-	left.Close()
-	if got, want := qmgrDown(t.Context(), p.queueDir), "nothing listens on "+path; got != want {
-		t.Errorf("without a listener: %q, want %q", got, want)
 	}
 }
 

@@ -24,21 +24,20 @@ import (
 
 // Showq asks the showq service of Postfix 3.1 or later itself. Root, the mail owner and its group may.
 type Showq struct {
-	QueueDir string // queue_directory
+	mailSystem
+
 	Instance queue.Instance
 }
 
 // Name returns "showq".
 func (*Showq) Name() string { return ShowqName }
 
-func (s *Showq) socket() string { return filepath.Join(s.QueueDir, "public", "showq") }
-
 // CheckAccess returns an error if this user, with the rights that the process has now, certainly cannot connect
 // to the service.
 func (s *Showq) CheckAccess() error {
-	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.socket()), unix.X_OK, unix.AT_EACCESS)
+	err := unix.Faccessat(unix.AT_FDCWD, filepath.Dir(s.showqSocket()), unix.X_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EACCES) {
-		return showqDenied(s.socket())
+		return showqDenied(s.showqSocket())
 	}
 	return nil
 }
@@ -47,9 +46,10 @@ func showqDenied(path string) error {
 	return fmt.Errorf("this user may not connect to %s: only root, the mail owner and its group may; use --source postqueue", path)
 }
 
-// Read reads the listing. The error is a *queue.DownError if nothing listens on the socket.
+// Read reads the listing. The error is a *queue.DownError if nothing listens on the socket, nor on the queue
+// manager's.
 func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
-	path := s.socket()
+	path := s.showqSocket()
 	facts := queue.Facts{Detail: path}
 	conn, err := dialUnix(ctx, path)
 	switch reason := refusal(path, err); {
@@ -57,10 +57,10 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 		return facts, showqDenied(path)
 	case reason != "":
 		// In a directory that is not a queue directory there is no socket either.
-		if _, err := os.Stat(filepath.Join(s.QueueDir, "active")); errors.Is(err, os.ErrNotExist) {
-			return facts, &spool.NotQueueDirError{Path: s.QueueDir}
+		if _, err := os.Stat(filepath.Join(s.queueDir, "active")); errors.Is(err, os.ErrNotExist) {
+			return facts, &spool.NotQueueDirError{Path: s.queueDir}
 		}
-		return facts, &queue.DownError{Reason: reason, Instance: s.Instance}
+		return facts, s.unreachable(ctx, reason, s.Instance)
 	case err != nil && ctx.Err() == nil:
 		return facts, fmt.Errorf("cannot connect to %s: %w", path, err)
 	case err != nil:

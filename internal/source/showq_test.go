@@ -257,7 +257,7 @@ func TestShowqThatMisbehaves(t *testing.T) {
 			late := func() { cancel(context.DeadlineExceeded) }
 			dir := serve(t, func(conn net.Conn) { tt.answer(conn, late) })
 			messages := 0
-			_, err := (&Showq{QueueDir: dir}).Read(ctx, queue.Envelopes, func(*queue.Message) {
+			_, err := (&Showq{mailSystem: mailSystem{queueDir: dir}}).Read(ctx, queue.Envelopes, func(*queue.Message) {
 				messages++
 				if tt.isLate {
 					late()
@@ -282,7 +282,7 @@ func says(text string) func(error) bool {
 func TestAccessToShowq(t *testing.T) {
 	asOrdinaryUser(t)
 	p := startPostfix(t, "")
-	showq := &Showq{QueueDir: p.queueDir}
+	showq := &Showq{mailSystem: mailSystem{queueDir: p.queueDir}}
 	if err := showq.CheckAccess(); err != nil {
 		t.Errorf("open: %v", err)
 	}
@@ -301,7 +301,7 @@ func TestAccessToShowq(t *testing.T) {
 
 func TestShowqWithoutAListener(t *testing.T) {
 	dir := t.TempDir()
-	showq := &Showq{QueueDir: dir}
+	showq := &Showq{mailSystem: mailSystem{queueDir: dir}}
 	if _, err := showq.Read(t.Context(), queue.Envelopes, nil); !isType[*spool.NotQueueDirError](err) {
 		t.Errorf("no queue directory: %v", err)
 	}
