@@ -90,7 +90,7 @@ func TestShowqMissing(t *testing.T) {
 	p := newPostfix(t)
 	p.disableService("showq/unix")
 	p.start()
-	p.send(mail{from: "a@example.com", to: []string{"b@example.org"}})
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
 	owner := command{user: "postfix"}
 	for _, user := range []command{root, owner} {
 		if a := user.check(t); a.state != "OK" || a.perf["emails"] != 1 {

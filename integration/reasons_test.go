@@ -25,7 +25,7 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 		"greylisted.example": greylisting.transport(),
 		"full.example":       full.transport(),
 		"limited.example":    limiting.transport(),
-		"unknown.example":    "smtp:[no-such-host.invalid]",
+		"unknown.example":    "smtp:[no-such-host.invalid]:25", // before 3.6, "smtp" is not known in a bare chroot
 		"secure.example":     plain.transport(),
 		"silent.example":     silent.transport(),
 	}
