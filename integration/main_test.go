@@ -37,6 +37,7 @@ const (
 	scratchVariable = "POSTFIX_QUEUE_TEST_SCRATCH"
 
 	stageInit    = "init"    // process 1 of the namespaces: prepares them, and reaps
+	stageVersion = "version" // the same, with the Postfix of another Debian release
 	stageTests   = "tests"   // runs the tests
 	stageMeasure = "measure" // runs one program for measurePeak
 )
@@ -45,6 +46,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(stageVariable) {
 	case stageInit:
 		os.Exit(initStage(m))
+	case stageVersion:
+		os.Exit(versionStage())
 	case stageTests:
 		os.Exit(testStage(m))
 	case stageMeasure:
@@ -74,13 +77,10 @@ func outerStage(m *testing.M) int {
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGQUIT)
 	defer stop()
-	inner, err := again(ctx, stageInit, &syscall.SysProcAttr{
+	inner := again(ctx, stageInit, &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID,
 		Pdeathsig:  unix.SIGKILL,
 	})
-	if err != nil {
-		return fail(err)
-	}
 	inner.Env = append(inner.Env, scratchVariable+"="+scratch)
 	err = inner.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -104,13 +104,15 @@ func initStage(m *testing.M) int {
 	if err := buildPrograms(); err != nil {
 		return fail(err)
 	}
-	tests, err := again(context.Background(), stageTests, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET})
-	if err != nil {
-		return fail(err)
-	}
+	tests := again(context.Background(), stageTests, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET})
 	if err := tests.Start(); err != nil {
 		return leaveOutAll(m, fmt.Errorf("no new network namespace: %w", err))
 	}
+	return reapUntilEnd(tests)
+}
+
+// reapUntilEnd returns the exit code of the tests. Until then it reaps orphans.
+func reapUntilEnd(tests *exec.Cmd) int {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, 0, nil)
@@ -164,17 +166,16 @@ func testStage(m *testing.M) int {
 }
 
 // again is this test binary with the same arguments and the same standard streams.
-func again(ctx context.Context, stage string, attributes *syscall.SysProcAttr) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, os.Args[1:]...)
+func again(ctx context.Context, stage string, attributes *syscall.SysProcAttr) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, thisProgram, os.Args[1:]...)
 	cmd.Env = append(os.Environ(), stageVariable+"="+stage)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = attributes
-	return cmd, nil
+	return cmd
 }
+
+// thisProgram is this test binary, also where its path does not lead to it.
+const thisProgram = "/proc/self/exe"
 
 // findPostfix fails if a part of Postfix that the tests use is missing.
 func findPostfix() error {
