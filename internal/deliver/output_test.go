@@ -11,26 +11,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-)
 
-func pipe(t *testing.T) (r, w *os.File) {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		r.Close()
-		w.Close()
-	})
-	return r, w
-}
+	"example.org/postfix-queue-monitor/internal/scripttest"
+)
 
 // more than a pipe holds.
 const morePipe = 1 << 20
 
 func TestOutputThatIsRead(t *testing.T) {
-	r, w := pipe(t)
+	r, w := scripttest.Pipe(t)
 	document := bytes.Repeat([]byte("line\n"), morePipe/5)
 	written := make(chan error, 1)
 	go func() {
@@ -52,7 +41,7 @@ func TestOutputThatIsRead(t *testing.T) {
 
 func TestOutputThatIsNotRead(t *testing.T) {
 	const want = "not in time; its reader does not read, or the disk hangs"
-	_, w := pipe(t)
+	_, w := scripttest.Pipe(t)
 	output := NewOutput(w, 50*time.Millisecond)
 	if _, err := output.Write(make([]byte, morePipe)); err == nil || err.Error() != want {
 		t.Errorf("error %v", err)
@@ -65,14 +54,14 @@ func TestOutputThatIsNotRead(t *testing.T) {
 }
 
 func TestOutputThatFails(t *testing.T) {
-	broken, w := pipe(t)
+	broken, w := scripttest.Pipe(t)
 	broken.Close()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	_, closed := pipe(t)
+	_, closed := scripttest.Pipe(t)
 	closed.Close()
 	for name, tt := range map[string]struct {
 		file *os.File

@@ -42,17 +42,18 @@ func run(t *testing.T, cmd *exec.Cmd, during func()) Ended {
 // Bad are outputs that cannot be written.
 func Bad(t *testing.T) map[string]*os.File {
 	t.Helper()
-	broken, toBroken := pipe(t)
+	broken, toBroken := Pipe(t)
 	broken.Close()
 	disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { disk.Close() })
-	return map[string]*os.File{"a broken pipe": toBroken, "a full disk": disk, "a pipe that nobody reads": fullPipe(t)}
+	return map[string]*os.File{"a broken pipe": toBroken, "a full disk": disk, "a pipe that nobody reads": FullPipe(t)}
 }
 
-func pipe(t *testing.T) (r, w *os.File) {
+// Pipe is a pipe until the end of the test.
+func Pipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -65,9 +66,10 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-func fullPipe(t *testing.T) *os.File {
+// FullPipe is the end for writing of a pipe that is full and that nobody reads.
+func FullPipe(t *testing.T) *os.File {
 	t.Helper()
-	_, w := pipe(t)
+	_, w := Pipe(t)
 	// A time in the past ends a write that has to wait. The program gets a descriptor that does wait.
 	if err := w.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -102,7 +104,7 @@ func Interrupt(t *testing.T, runs int, listing []byte, cmd func() *exec.Cmd, ver
 	const unsignalled = 3
 	took := time.Hour // by the fastest run without a signal
 	for i := range unsignalled + runs {
-		stdin, feed := pipe(t)
+		stdin, feed := Pipe(t)
 		cmd := cmd()
 		cmd.Stdin = stdin
 		var start time.Time
