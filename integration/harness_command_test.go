@@ -46,6 +46,8 @@ type command struct {
 	noNewPrivs bool     // setuid and setgid bits have no effect, as with NoNewPrivileges= of systemd
 	env        []string // in addition to PATH, which is the whole environment by default
 	stdin      string
+	stdout     *os.File // instead of the result, as is stderr
+	stderr     *os.File
 	limit      time.Duration // patience if 0
 }
 
@@ -99,6 +101,12 @@ func (c command) start(t testing.TB, program string, args ...string) *runningCom
 	r.cmd.Dir = "/"
 	r.cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, c.env...)
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = strings.NewReader(c.stdin), &r.stdout, &r.stderr
+	if c.stdout != nil {
+		r.cmd.Stdout = c.stdout
+	}
+	if c.stderr != nil {
+		r.cmd.Stderr = c.stderr
+	}
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.user != "" && c.user != "root" {
 		r.cmd.SysProcAttr.Credential = credential(t, c.user)
