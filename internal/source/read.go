@@ -121,7 +121,7 @@ func (e *hangError) Error() string {
 	if !errors.Is(e.cause, context.DeadlineExceeded) {
 		when = "when it was " + e.cause.Error()
 	}
-	return "reading did not end " + when + "; the disk may hang: look into the kernel log"
+	return "reading did not end " + when + "; the disk may hang (look into the kernel log), or one message is very long"
 }
 
 func (e *hangError) Unwrap() error { return e.cause }
