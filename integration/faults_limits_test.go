@@ -15,11 +15,12 @@ import (
 
 // What the programs need for each source; the man pages say so. With less the Go runtime may end them.
 const (
-	needsFiles        = 16    // RLIMIT_NOFILE
-	needsAddressSpace = 750e6 // RLIMIT_AS
-	needsData         = 64e6  // RLIMIT_DATA
-	needsStack        = 64e3  // RLIMIT_STACK
-	runtimeNeedsFiles = 7     // with as many files there is an answer, if only UNKNOWN
+	needsFiles        = 16   // RLIMIT_NOFILE
+	needsAddressSpace = 1e9  // RLIMIT_AS
+	needsData         = 64e6 // RLIMIT_DATA
+	needsStack        = 64e3 // RLIMIT_STACK
+	needsProcesses    = 16   // RLIMIT_NPROC; threads count
+	runtimeNeedsFiles = 7    // with as many files there is an answer, if only UNKNOWN
 )
 
 // limits are limits of resources with which the programs must work, or say why they do not.
@@ -50,8 +51,18 @@ func (f *faults) limits() []group {
 			groups = append(groups, g)
 		}
 	}
+	g := group{name: "processes"}
+	for i, program := range append(bothPrograms, bothPrograms...) {
+		source := f.source([]string{"postqueue", "a file"}[i/2])
+		g.cells = append(g.cells, cell{
+			fault: source.name + ", few processes", want: whole, program: program, args: programArgs(program, source.args...),
+			as:   command{user: fmt.Sprint(60_000 + i)}, // the kernel counts all that a user has
+			wrap: []string{"prlimit", fmt.Sprintf("--nproc=%d", needsProcesses)},
+		})
+	}
+	groups = append(groups, g)
 	path := filepath.Join(ownedDir(f.t, "nobody"), "document")
-	g := group{name: "a file"}
+	g = group{name: "a file"}
 	for limit, want := range map[string]outcome{"--fsize=0": failed, "--fsize=100": failed, "--fsize=10000": whole} {
 		g.cells = append(g.cells, toFile(cell{
 			fault: limit, as: nobody, want: want, wrap: []string{"prlimit", limit}, program: emitterProgram,
