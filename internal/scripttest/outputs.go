@@ -70,13 +70,20 @@ func Pipe(t *testing.T) (r, w *os.File) {
 func FullPipe(t *testing.T) *os.File {
 	t.Helper()
 	_, w := Pipe(t)
-	// A time in the past ends a write that has to wait. The program gets a descriptor that does wait.
-	if err := w.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+	raw, err := w.SyscallConn()
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, size := range []int{1 << 20, 1} {
-		if _, err := w.Write(make([]byte, size)); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("the pipe is not full: %v", err)
+	// Here the descriptor does not wait. The program gets one that does.
+	for _, size := range []int{64 << 10, 1} {
+		var writeErr error
+		err := raw.Control(func(fd uintptr) {
+			for chunk := make([]byte, size); writeErr == nil; {
+				_, writeErr = syscall.Write(int(fd), chunk)
+			}
+		})
+		if err != nil || !errors.Is(writeErr, syscall.EAGAIN) {
+			t.Fatalf("the pipe is not full: %v, %v", err, writeErr)
 		}
 	}
 	return w
