@@ -37,6 +37,7 @@ type Message struct {
 	ForcedExpire bool      // marked by postsuper -e or -f
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
 	Recipients   []Recipient
+	Truncated    bool // it has more recipients than the source reads
 	// Entered and Due are what the status of the queue file says, zero if the source does not see the file: when the
 	// message came to its queue or was touched there, and when Postfix tries it next, if it is deferred.
 	Entered, Due time.Time

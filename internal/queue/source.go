@@ -31,7 +31,7 @@ type Facts struct {
 	// Down says why the mail system is known to be down; empty if it is not known to be. Messages may have been
 	// read nevertheless.
 	Down string
-	// Unreadable counts entries that could not be parsed. Each was visited as a message with what could be read
+	// Unreadable counts entries that could not be parsed, or not to their end. Each was visited as a message with what could be read
 	// of it, so that sums of sizes and recipients are lower bounds unless it is 0.
 	Unreadable int64
 	// Corrupt counts the files in the corrupt queue; nil if the source does not know.

@@ -105,6 +105,7 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	}
 	facts, err := source.Read(ctx, q.depth(), b.add)
 	s.Facts = facts
+	s.Unreadable += b.truncated
 	if down, ok := errors.AsType[*DownError](err); ok && s.Down == "" {
 		s.Down = cmp.Or(down.Reason, "reason unknown")
 	}
@@ -133,16 +134,20 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 
 type summarizer struct {
 	*Summary
-	builder  *breakdownBuilder // nil if Query did not ask
-	distinct distinctRecipients
-	look     look
-	arrivals Arrivals
-	expiring int64
+	builder   *breakdownBuilder // nil if Query did not ask
+	distinct  distinctRecipients
+	look      look
+	arrivals  Arrivals
+	expiring  int64
+	truncated int64
 }
 
 func (b *summarizer) add(m *Message) {
 	b.Visited++
 	b.look.add(m)
+	if m.Truncated {
+		b.truncated++
+	}
 	if !b.Filter.admits(m, b.Taken) {
 		return
 	}

@@ -197,3 +197,11 @@ func TestDistinctRecipients(t *testing.T) {
 		t.Errorf("after many (-want +got):\n%s", diff)
 	}
 }
+
+// A message that was not read to its end makes recipients a lower bound, as an unreadable line does.
+func TestTruncatedMessage(t *testing.T) {
+	source := messages{list: []Message{{Queue: Active, Truncated: true}, {Queue: Active}}, facts: Facts{Unreadable: 2}}
+	if s, err := Summarize(t.Context(), source, Query{}); err != nil || s.Unreadable != 3 {
+		t.Errorf("%d unreadable, %v", s.Unreadable, err)
+	}
+}

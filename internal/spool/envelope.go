@@ -40,7 +40,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
-	m.Expiring = false
+	m.Expiring, m.Truncated = false, false
 	// The budget covers every record once: more is spent only on pointers that go round in circles.
 	e := envelope{
 		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
@@ -58,6 +58,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 		e.budget -= next - e.offset
 		e.untilPoll -= next - e.offset + perRecord
 		if kind == 0 || e.budget < 0 || e.untilPoll < 0 && e.stopped() {
+			m.Truncated = e.budget < 0
 			return e.hasSender, nil
 		}
 		e.offset = next
@@ -158,10 +159,12 @@ func (e *envelope) takeSize(data []byte) {
 
 func (e *envelope) takeRecipient(address []byte) {
 	e.recipients++
-	if len(e.message.Recipients) < maxRecipients && e.addressBytes < maxAddresses {
-		e.addressBytes += len(address)
-		e.message.Recipients = append(e.message.Recipients, queue.Recipient{Address: e.rules.utf8.listedAddress(address)})
+	if len(e.message.Recipients) >= maxRecipients || e.addressBytes >= maxAddresses {
+		e.message.Truncated = true
+		return
 	}
+	e.addressBytes += len(address)
+	e.message.Recipients = append(e.message.Recipients, queue.Recipient{Address: e.rules.utf8.listedAddress(address)})
 }
 
 // follow goes where a pointer record leads, and reports whether it can. A pointer to 0 is a placeholder.

@@ -299,8 +299,19 @@ func TestReadEnvelopeBoundsAddresses(t *testing.T) {
 	var w recordWindow
 	var m queue.Message
 	ok, err := w.readEnvelope(f, envelopeRules{}, &m)
-	if total := len(addresses(m)); !ok || err != nil || total < maxAddresses || total > maxAddresses+64<<10 {
-		t.Errorf("%v, %v, %d bytes of addresses", ok, err, total)
+	total := len(addresses(m))
+	if !ok || err != nil || !m.Truncated || total < maxAddresses || total > maxAddresses+64<<10 {
+		t.Errorf("%v, %v, %d bytes of addresses, truncated: %v", ok, err, total, m.Truncated)
+	}
+}
+
+// A message with more recipients than are read says so, and one with just as many does not.
+func TestReadEnvelopeBoundsRecipients(t *testing.T) {
+	for _, n := range []int{maxRecipients, maxRecipients + 1} {
+		m, ok := read(sizeRec(1, n)+rec('S', "a")+strings.Repeat(rec('R', "b"), n), envelopeRules{})
+		if !ok || len(m.Recipients) != maxRecipients || m.Truncated != (n > maxRecipients) {
+			t.Errorf("%d: %v, %d recipients, truncated: %v", n, ok, len(m.Recipients), m.Truncated)
+		}
 	}
 }
 
