@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"hash/maphash"
 	"maps"
 	"time"
 )
@@ -19,21 +20,41 @@ type look struct {
 	incoming, maildrop, untried waitingMail
 }
 
-// waitingMail is mail that waits in a queue.
+// waitingMail is mail that waits in a queue. Of much mail it remembers a sample that does not depend on the order in
+// which directories are read: the queue manager takes mail in that order, too.
 type waitingMail struct {
 	messages int64
-	since    map[string]time.Time // by queue ID: since when it waits, of maxRemembered messages at most
+	since    map[string]time.Time // by queue ID: since when it waits
+	seed     maphash.Seed
+	mask     uint64 // remembered are those whose hash has none of these bits
 }
 
-// maxRemembered is the number of messages that are looked for again. Of so many at least one leaves between two
-// looks at a queue that is worked off.
+// maxRemembered is the most messages that are looked for again. Of so many at least one leaves between two looks at a
+// queue that is worked off.
 const maxRemembered = 10_000
+
+func (w *waitingMail) add(id string, since time.Time) {
+	if w.since == nil {
+		w.since, w.seed = map[string]time.Time{}, maphash.MakeSeed()
+	}
+	w.messages++
+	if !w.samples(id) {
+		return
+	}
+	w.since[id] = since
+	for len(w.since) > maxRemembered {
+		w.mask = w.mask<<1 | 1
+		maps.DeleteFunc(w.since, func(id string, _ time.Time) bool { return !w.samples(id) })
+	}
+}
+
+func (w *waitingMail) samples(id string) bool { return maphash.String(w.seed, id)&w.mask == 0 }
 
 // aheadSlack is how far clocks may differ.
 const aheadSlack = time.Minute
 
-// untriedSlack is added to the time that deferred mail may wait for its next try: the queue manager looks for such
-// mail every queue_run_delay, 5 minutes.
+// untriedSlack is the least that is added to the time that deferred mail may wait for its next try: by default the queue
+// manager looks for such mail every 5 minutes.
 const untriedSlack = 10 * time.Minute
 
 func (l *look) add(m *Message) {
@@ -52,28 +73,20 @@ func (l *look) add(m *Message) {
 		if m.Queue == Active {
 			l.active++
 		} else if since := latest(m.Entered, m.Due); l.isUntried(since) {
-			l.remember(&l.untried, m.ID, since)
+			l.untried.add(m.ID, since)
+			l.last = time.Now()
 		}
 	case Incoming:
-		l.remember(&l.incoming, m.ID, latest(m.Arrival, m.Entered, m.Due))
+		l.incoming.add(m.ID, latest(m.Arrival, m.Entered, m.Due))
+		l.last = time.Now()
 	case Maildrop:
-		l.remember(&l.maildrop, m.ID, latest(m.Arrival, m.Entered))
+		l.maildrop.add(m.ID, latest(m.Arrival, m.Entered))
+		l.last = time.Now()
 	}
 }
 
 func (l *look) isUntried(since time.Time) bool {
 	return !since.IsZero() && l.began.Sub(since) > l.stuck+untriedSlack
-}
-
-func (l *look) remember(w *waitingMail, id string, since time.Time) {
-	if w.since == nil {
-		w.since = map[string]time.Time{}
-	}
-	w.messages++
-	if len(w.since) < maxRemembered {
-		w.since[id] = since
-	}
-	l.last = time.Now()
 }
 
 // overdue returns since when the message has waited that waits longest, of those that came after a time. It is zero

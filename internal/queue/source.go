@@ -1,6 +1,9 @@
 package queue
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // SpoolName is the name of the source that sees the queue files, and so all that can be known. Others see a listing.
 const SpoolName = "spool"
@@ -53,9 +56,15 @@ type LiveSource interface {
 	// Glance visits the messages of the named queues, and of others if it cannot do without.
 	Glance(ctx context.Context, queues []Name, visit func(*Message)) error
 
-	// ActiveLimit returns qmgr_message_active_limit.
-	ActiveLimit(ctx context.Context) int64
+	// Limits returns those of the queue manager.
+	Limits(ctx context.Context) Limits
 
 	// Space returns what the queue directory's file system has left, nil if that is unknown.
 	Space(ctx context.Context) *Space
+}
+
+// Limits are settings of the queue manager.
+type Limits struct {
+	Active   int64         // qmgr_message_active_limit
+	RunDelay time.Duration // queue_run_delay: how often it looks for deferred mail that is due
 }

@@ -154,10 +154,10 @@ var troubleKinds = []troubleKind{
 // evidence is what troubles are found by.
 type evidence struct {
 	*look
-	second      *secondLook // nil: there was none, or not in time
-	activeLimit int64       // qmgr_message_active_limit
-	seesFiles   bool
-	space       *Space // nil: unknown
+	second    *secondLook // nil: there was none, or not in time
+	limits    Limits
+	seesFiles bool
+	space     *Space // nil: unknown
 }
 
 // untaken returns since when mail has waited in incoming, zero if it has not waited long. A listing does not say when
@@ -176,7 +176,11 @@ func (e *evidence) untriedSince() time.Time {
 	if !e.untaken().IsZero() {
 		return time.Time{}
 	}
-	return e.overdue(e.untried, time.Time{})
+	since := e.overdue(e.untried, time.Time{})
+	if e.began.Sub(since) <= e.stuck+2*e.limits.RunDelay {
+		return time.Time{}
+	}
+	return since
 }
 
 // doubtful returns the queues that need a second look.
@@ -209,7 +213,7 @@ func (e *evidence) confirmed(severity Severity, name Name, w waitingMail, since 
 
 // isFull reports whether the active queue is full at either look, or nearly: it drains while it is read.
 func (e *evidence) isFull() bool {
-	return e.activeLimit > 0 && e.mostActive()*10 >= e.activeLimit*9
+	return e.limits.Active > 0 && e.mostActive()*10 >= e.limits.Active*9
 }
 
 func (e *evidence) mostActive() int64 {
@@ -224,7 +228,7 @@ func findTroubles(ctx context.Context, first *look, source Source, space *Space)
 	e := evidence{look: first, space: space, seesFiles: source.Name() == SpoolName}
 	if live, ok := source.(LiveSource); ok {
 		if !e.untaken().IsZero() || !e.untriedSince().IsZero() {
-			e.activeLimit = live.ActiveLimit(ctx)
+			e.limits = live.Limits(ctx)
 		}
 		if queues := e.doubtful(); queues != nil {
 			e.second = first.again(ctx, live, queues)

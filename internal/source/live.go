@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,7 @@ type live struct {
 // The defaults in postconf(5).
 const (
 	defaultActiveLimit      = 20_000
+	defaultRunDelay         = 300 * time.Second
 	defaultMessageSizeLimit = 10_240_000
 )
 
@@ -30,12 +32,15 @@ func (l *live) Glance(ctx context.Context, queues []queue.Name, visit func(*queu
 	return err
 }
 
-// ActiveLimit returns qmgr_message_active_limit.
-func (l *live) ActiveLimit(ctx context.Context) int64 {
+// Limits returns those of the queue manager.
+func (l *live) Limits(ctx context.Context) queue.Limits {
 	if l.postfix == nil {
-		return defaultActiveLimit
+		return queue.Limits{Active: defaultActiveLimit, RunDelay: defaultRunDelay}
 	}
-	return l.postfix.number(ctx, "qmgr_message_active_limit", defaultActiveLimit)
+	return queue.Limits{
+		Active:   l.postfix.number(ctx, "qmgr_message_active_limit", defaultActiveLimit),
+		RunDelay: l.postfix.duration(ctx, "queue_run_delay", "s", defaultRunDelay),
+	}
 }
 
 // Space returns what is left for the queue. Any user may ask.

@@ -186,20 +186,23 @@ func (p postfix) number(ctx context.Context, parameter string, byDefault int64) 
 	return n
 }
 
+// duration returns a parameter that is a time; the default if it is not. A bare number is in the unit that the
+// parameter has in postconf(5).
+func (p postfix) duration(ctx context.Context, parameter, unit string, byDefault time.Duration) time.Duration {
+	value := p.setting(ctx, parameter)
+	if value != "" && strings.Trim(value, "0123456789") == "" {
+		value += unit
+	}
+	if d, err := units.ParseDuration(value); err == nil {
+		return d
+	}
+	return byDefault
+}
+
 // lifetimes returns maximal_queue_lifetime and bounce_queue_lifetime.
 func (p postfix) lifetimes(ctx context.Context) (mail, bounces time.Duration) {
-	days := func(parameter string) time.Duration {
-		const byDefault = 5 * 24 * time.Hour
-		value := p.setting(ctx, parameter)
-		if value != "" && strings.Trim(value, "0123456789") == "" {
-			value += "d" // the unit that these have in postconf(5)
-		}
-		if d, err := units.ParseDuration(value); err == nil {
-			return d
-		}
-		return byDefault
-	}
-	return days("maximal_queue_lifetime"), days("bounce_queue_lifetime")
+	const byDefault = 5 * 24 * time.Hour
+	return p.duration(ctx, "maximal_queue_lifetime", "d", byDefault), p.duration(ctx, "bounce_queue_lifetime", "d", byDefault)
 }
 
 // showsUTF8 reports whether smtputf8_enable lets Postfix show UTF-8 as it is. The default depends on

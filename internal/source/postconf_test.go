@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"example.org/postfix-queue-monitor/internal/queue"
 )
 
 func TestPlainSetting(t *testing.T) {
@@ -162,35 +164,41 @@ func TestLimits(t *testing.T) {
 	tests := []struct {
 		name, mainCF, postconf string
 		active                 int64
-		mail, bounces          time.Duration
+		run, mail, bounces     time.Duration
 	}{
-		{"the defaults", "", "exit 1", 20_000, 5 * day, 5 * day},
+		{"the defaults", "", "exit 1", 20_000, 5 * time.Minute, 5 * day, 5 * day},
 		{
-			"plain", "qmgr_message_active_limit = 7\nmaximal_queue_lifetime = 3\nbounce_queue_lifetime=12h", "exit 1",
-			7, 3 * day, 12 * time.Hour,
+			"plain", "qmgr_message_active_limit = 7\nqueue_run_delay=600\nmaximal_queue_lifetime = 3\nbounce_queue_lifetime=12h",
+			"exit 1", 7, 10 * time.Minute, 3 * day, 12 * time.Hour,
 		},
-		{"zero", "maximal_queue_lifetime = 0", "exit 1", 20_000, 0, 5 * day},
+		{"zero", "maximal_queue_lifetime = 0", "exit 1", 20_000, 5 * time.Minute, 0, 5 * day},
 		{
 			"computed", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y\nbounce_queue_lifetime = $z",
-			`case $4 in qmgr*) echo 9;; max*) echo 2w;; *) echo 90;; esac`, 9, 14 * day, 90 * day,
+			`case $4 in qmgr*) echo 9;; max*) echo 2w;; *) echo 90;; esac`, 9, 5 * time.Minute, 14 * day, 90 * day,
 		},
-		{"out of reach", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y", "exit 1", 20_000, 5 * day, 5 * day},
-		{"nonsense", "qmgr_message_active_limit = many\nmaximal_queue_lifetime = long", "exit 1", 20_000, 5 * day, 5 * day},
+		{
+			"out of reach", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y", "exit 1",
+			20_000, 5 * time.Minute, 5 * day, 5 * day,
+		},
+		{
+			"nonsense", "qmgr_message_active_limit = many\nmaximal_queue_lifetime = long", "exit 1",
+			20_000, 5 * time.Minute, 5 * day, 5 * day,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := postfix{configDir: t.TempDir(), dirs: []string{install(t, map[string]string{"postconf": tt.postconf})}}
 			writeFile(t, filepath.Join(p.configDir, "main.cf"), tt.mainCF+"\n", 0o644)
-			if got := (&live{postfix: &p}).ActiveLimit(t.Context()); got != tt.active {
-				t.Errorf("active limit %d", got)
+			if got := (&live{postfix: &p}).Limits(t.Context()); got != (queue.Limits{Active: tt.active, RunDelay: tt.run}) {
+				t.Errorf("%+v", got)
 			}
 			if mail, bounces := p.lifetimes(t.Context()); mail != tt.mail || bounces != tt.bounces {
 				t.Errorf("lifetimes %s and %s", mail, bounces)
 			}
 		})
 	}
-	if got := (&live{}).ActiveLimit(t.Context()); got != 20_000 {
-		t.Errorf("of a directory alone: %d", got)
+	if got := (&live{}).Limits(t.Context()); got != (queue.Limits{Active: 20_000, RunDelay: 5 * time.Minute}) {
+		t.Errorf("of a directory alone: %+v", got)
 	}
 }
 

@@ -58,7 +58,6 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 		e.budget -= next - e.offset
 		e.untilPoll -= next - e.offset + perRecord
 		if kind == 0 || e.budget < 0 || e.untilPoll < 0 && e.stopped() {
-			m.Truncated = e.budget < 0
 			return e.hasSender, nil
 		}
 		e.offset = next
