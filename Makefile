@@ -46,7 +46,7 @@ GOARCH= go build -modfile=tools.mod -o build/gotestsum gotest.tools/gotestsum
 GOARCH= go build -o build/summary ./integration/summary
 @build/gotestsum --format pkgname-and-test-fails --hide-summary skipped,failed,output --jsonfile build/test.json \
 	--post-run-command 'build/summary build/test.json build/test.log' \
-	-- -tags integration -count=1 -p 1 -timeout 20m
+	-- -tags integration -count=1 -p 1 -timeout 30m
 endef
 
 test: integration-tools ## run all tests; as root on Debian this installs what they need (INSTALL=no: it does not)

@@ -51,6 +51,12 @@ func TestIcingaArguments(t *testing.T) {
 			[]string{"--config-dir /etc/postfix", "--source postqueue", "--timeout 20"},
 			" OK - queue is empty | ",
 		},
+		"mail that does not move": {
+			`vars.postfix_queue_stuck = "1h"
+			vars.postfix_queue_perfdata = [ "emails", "*_age" ]`,
+			[]string{"--perfdata *_age", "--perfdata emails", "--stuck 1h"},
+			" emails=0;;;0 hold_age=",
+		},
 		"all instances": {
 			`vars.postfix_queue_all_instances = true`,
 			[]string{"--all-instances"},

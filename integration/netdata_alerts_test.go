@@ -210,6 +210,22 @@ func TestNetdataStatsD(t *testing.T) {
 		t.Fatal(r)
 	}
 	n.awaitAlerts(map[string]string{stale: "CLEAR"})
+
+	// Mail that Postfix takes at once, and has not taken for an hour.
+	const (
+		taken = "postfix_queue.qage_by_queue.postfix_queue_not_taken"
+		local = "postfix_queue.qage_by_queue.postfix_queue_local_not_taken"
+	)
+	n.awaitAlerts(map[string]string{taken: "CLEAR", local: "CLEAR"})
+	var waiting strings.Builder
+	for _, queue := range []string{"incoming", "maildrop"} {
+		const line = `{"queue_name": "%s", "queue_id": "A", "arrival_time": %d, "message_size": 1, "recipients": []}` + "\n"
+		fmt.Fprintf(&waiting, line, queue, time.Now().Add(-time.Hour).Unix())
+	}
+	if r := push("--input", saveListing(t, waiting.String())); r.exitCode != 0 {
+		t.Fatal(r)
+	}
+	n.awaitAlerts(map[string]string{taken: "WARNING", local: "WARNING"})
 }
 
 // gauges are the values on the charts of contrib's app by the names of metrics.
