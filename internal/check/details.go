@@ -24,6 +24,7 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 	if s.Down != "" {
 		lines = append(lines, "down: "+queue.Safe(s.Down))
 	}
+	lines = append(lines, arrivalLines(s)...)
 	for _, t := range s.Troubles {
 		if t.Severity != queue.Remark {
 			lines = append(lines, "trouble: "+queue.Safe(t.Text(s.Taken)+"; "+t.Remedy()))

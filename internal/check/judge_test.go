@@ -850,3 +850,20 @@ func TestTroubles(t *testing.T) {
 		})
 	}
 }
+
+func TestDetailOfArrivals(t *testing.T) {
+	s := summary()
+	s.Arrivals, s.Expiring = &queue.Arrivals{Last5m: 147, Last1h: 1874}, new(int64(120))
+	got := plain(Judge([]queue.Reading{{Summary: s}}, Options{Detail: DetailQueues}).Lines)
+	want := []string{
+		"147 came in the last 5 minutes, 1874 in the last hour, and are still here",
+		"120 will be returned within a day",
+	}
+	if diff := cmp.Diff(want, got[len(got)-2:]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s.Arrivals, s.Expiring = new(queue.Arrivals), new(int64(0))
+	if few := Judge([]queue.Reading{{Summary: s}}, Options{Detail: DetailQueues}).Lines; len(few) != len(got)-2 {
+		t.Errorf("of nothing: %q", few)
+	}
+}

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"fmt"
+
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/units"
 )
@@ -39,4 +41,16 @@ func oldestHeld(s *queue.Summary) queue.Text {
 		return ""
 	}
 	return ", oldest " + queue.Text(units.FormatDuration(s.Queues[queue.Hold].Age(s.Taken)))
+}
+
+// arrivalLines say what has come lately and has not left, and what leaves without having been delivered.
+func arrivalLines(s *queue.Summary) (lines []queue.Text) {
+	if a := s.Arrivals; a != nil && a.Last1h > 0 {
+		lines = append(lines, queue.Text(fmt.Sprintf("%d came in the last 5 minutes, %d in the last hour, and are still here",
+			a.Last5m, a.Last1h)))
+	}
+	if s.Expiring != nil && *s.Expiring > 0 {
+		lines = append(lines, queue.Text(fmt.Sprintf("%d will be returned within a day", *s.Expiring)))
+	}
+	return lines
 }
