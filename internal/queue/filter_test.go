@@ -65,6 +65,24 @@ func TestPatterns(t *testing.T) {
 			matching: []string{"a@example.com"},
 			others:   []string{"root@example.com", "a@example.org"},
 		},
+		{
+			name:     "a whole address",
+			patterns: []string{"=a.b+c@example.com"},
+			matching: []string{"a.b+c@example.com", "A.B+C@Example.com"},
+			others:   []string{"axb+c@example.com", "xa.b+c@example.com", "a.b+c@example.com.test", "a.b+c@example.com\n"},
+		},
+		{
+			name:     "a domain",
+			patterns: []string{"=@example.com"},
+			matching: []string{"a@example.com", "b@EXAMPLE.com"},
+			others:   []string{"a@mail.example.com", "a@example.com.test", "a@examplexcom", "example.com"},
+		},
+		{
+			name:     "not a domain, and an expression",
+			patterns: []string{"!=@example.com", "example"},
+			matching: []string{"a@example.org"},
+			others:   []string{"a@example.com"},
+		},
 		{name: "nothing at all", patterns: []string{"^$"}, matching: []string{""}, others: []string{"a"}},
 	}
 	for _, tt := range tests {
@@ -85,7 +103,7 @@ func TestPatterns(t *testing.T) {
 }
 
 func TestPatternsRefuse(t *testing.T) {
-	for _, text := range []string{"", "!", "(", "!(", `\8`} {
+	for _, text := range []string{"", "!", "(", "!(", `\8`, "=", "!="} {
 		var p Patterns
 		if err := p.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q is accepted", text)

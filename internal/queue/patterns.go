@@ -9,10 +9,10 @@ import (
 )
 
 // Patterns are regular expressions in the syntax of package regexp, which takes linear time for any text. They
-// match anywhere in it and ignore case.
+// match anywhere in it and ignore case. =VALUE matches the whole text, and =@DOMAIN every address in the domain.
 type Patterns []Pattern
 
-// Pattern is a regular expression that must match or, if it is negated, must not.
+// Pattern is an expression that must match or, if it is negated, must not.
 type Pattern struct {
 	Text    string
 	Negated bool
@@ -25,10 +25,19 @@ func (p *Patterns) UnmarshalText(text []byte) error {
 	if expression == "" {
 		return errors.New("an empty expression matches everything; leave the option out")
 	}
-	if _, err := regexp.Compile(expression); err != nil {
+	source := expression
+	switch value, exact := strings.CutPrefix(expression, "="); {
+	case exact && value == "":
+		return errors.New("invalid expression \"=\": want =VALUE")
+	case exact && value[0] == '@':
+		source = regexp.QuoteMeta(value) + "$"
+	case exact:
+		source = "^" + regexp.QuoteMeta(value) + "$"
+	}
+	if _, err := regexp.Compile(source); err != nil {
 		return invalidExpression(expression, err)
 	}
-	compiled, err := regexp.Compile("(?i)" + expression)
+	compiled, err := regexp.Compile("(?i)" + source)
 	if err != nil {
 		return err
 	}
