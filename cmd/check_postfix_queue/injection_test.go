@@ -22,7 +22,7 @@ func (oneMessage) Name() string { return "test" }
 
 func (m oneMessage) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	visit(&queue.Message{
-		Queue: queue.Deferred, ID: "1", SizeBytes: 1000, Arrival: time.Unix(1, 0),
+		Queue: queue.Deferred, ID: "0A1B2C", SizeBytes: 1000, Arrival: time.Unix(1, 0),
 		Sender: m.sender, Recipients: []queue.Recipient{{Address: m.recipient, Reason: m.reason}},
 	})
 	return queue.Facts{Detail: "test"}, nil
@@ -30,7 +30,7 @@ func (m oneMessage) Read(_ context.Context, _ queue.Depth, visit func(*queue.Mes
 
 func read(t *testing.T, m oneMessage) []queue.Reading {
 	t.Helper()
-	s, err := queue.Summarize(t.Context(), m, queue.Query{Reasons: true, Breakdown: true})
+	s, err := queue.Summarize(t.Context(), m, queue.Query{Reasons: true, Breakdown: true, IDs: true})
 	if err != nil {
 		t.Fatal(err)
 	}

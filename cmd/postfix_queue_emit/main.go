@@ -112,12 +112,13 @@ func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	ctx, cancel := o.WithTimeout(ctx)
 	defer cancel()
 	request := o.Request(stdin, o.selection().NeedReasons(), o.Breakdown)
+	request.IDs = o.Format.IDs
 	if !o.looksTwice() {
 		request.Stuck = 0
 	}
 	readings := source.ReadAll(ctx, request)
 	// Only now is it known how many instances a snapshot has.
-	if several := len(readings) > 1; several && (o.Name != "" || o.Format.Bare) {
+	if several := len(readings) > 1; several && (o.Name != "" || o.Format.Bare || o.Format.IDs) {
 		err := o.oneInstanceOnly()
 		if o.Name != "" {
 			err = errors.New("--name names one instance")
@@ -172,6 +173,10 @@ func (o *options) incomplete(r queue.Reading) error {
 	}
 	switch {
 	case r.Complete() && o.Format.Snapshot:
+		return nil
+	case r.Complete() && o.Format.IDs && r.Summary.IDs == nil:
+		return errors.New("the queue ID of a message is not known: a snapshot has none, and they must be as Postfix writes them")
+	case r.Complete() && o.Format.IDs:
 		return nil
 	case r.Complete():
 		return o.selection().Missing(r.Summary)

@@ -31,6 +31,7 @@ type options struct {
 	Check       bool                 `arg:"--check"`
 	DryRun      bool                 `arg:"--dry-run"`
 	Breakdown   bool                 `arg:"--breakdown"`
+	AllMessages bool                 `arg:"--all-messages"`
 	cli.Common
 }
 
@@ -72,6 +73,12 @@ func (o *options) checkUseless(intervalFromNetdata bool) error {
 	if o.Given("stuck") && !o.looksTwice() {
 		return errors.New("--stuck has no use here: only --check, -m up and format json tell whether mail moves")
 	}
+	if o.Metrics != nil && o.Format.IDs {
+		return fmt.Errorf("--metrics has no use in format %s: it has no numbers", o.Format.Name)
+	}
+	if o.AllMessages && !o.Format.IDs {
+		return errors.New("--all-messages is for format ids")
+	}
 	for _, name := range []string{"part", "usec", "update-every", "priority"} {
 		useless := o.Given(name) && !o.Format.Netdata
 		if useless && (name != "update-every" || !intervalFromNetdata) {
@@ -98,6 +105,12 @@ func (o *options) check() error {
 		return errors.New("--name names one instance, but several are read")
 	case o.Breakdown && !o.Format.Snapshot:
 		return errors.New("--breakdown needs --format json: domains are not metrics")
+	case o.Format.IDs && o.Filter().IsZero() && !o.AllMessages:
+		return fmt.Errorf("format %s needs a filter, such as --sender or --reason; --all-messages selects everything", o.Format.Name)
+	case o.Format.IDs && o.To != "-":
+		return fmt.Errorf("format %s is for standard output: pipe it into postsuper", o.Format.Name)
+	case o.Format.IDs && o.SeveralInstances():
+		return o.oneInstanceOnly()
 	case o.Format.Bare && o.Metrics == nil:
 		return fmt.Errorf("--format %s needs --metrics: only their order tells its numbers apart", o.Format.Name)
 	case o.Format.Bare && o.SeveralInstances():
@@ -119,7 +132,7 @@ func (o *options) check() error {
 }
 
 func (o *options) oneInstanceOnly() error {
-	return fmt.Errorf("format %s handles one instance only: its numbers have no names", o.Format.Name)
+	return fmt.Errorf("format %s handles one instance only: its lines do not say which is which", o.Format.Name)
 }
 
 func (o *options) selection() queue.Selection {

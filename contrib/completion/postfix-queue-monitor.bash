@@ -20,7 +20,7 @@ _check_postfix_queue() {
 
 _postfix_queue_emit() {
 	local options="-f --format --to -m --metrics -n --name -p --prefix --tags --tag --part --usec --update-every --priority
-		--check --dry-run --breakdown $_postfix_queue_common"
+		--check --dry-run --breakdown --all-messages $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
 
@@ -30,7 +30,7 @@ _postfix_queue_complete() {
 	-d | --config-dir | --queue-directory) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
 	-i | --input | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	-q | --queue) mapfile -t COMPREPLY < <(compgen -W "active deferred hold incoming maildrop" -- "$word") ;;
-	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite influx json netdata prometheus statsd value" -- "$word") ;;
+	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite ids influx json netdata prometheus statsd value" -- "$word") ;;
 	-m | --metrics | --perfdata) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;
 	-w | --warning | -c | --critical) mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word") ;;
 	--source) mapfile -t COMPREPLY < <(compgen -W "auto postqueue showq spool" -- "$word") ;;

@@ -32,6 +32,8 @@ type Format struct {
 	Snapshot bool
 	// StatsD reports whether StatsD servers read the format, whose address the environment may have.
 	StatsD bool
+	// IDs reports whether the document has queue IDs instead of metrics.
+	IDs bool
 	// styles are the tag styles that the format can have, and the rules for tags in each; nil: it has no tags
 	// then.
 	styles map[TagStyle]*tagRules
@@ -45,6 +47,7 @@ var formats = []Format{
 		styles:   map[TagStyle]*tagRules{TagsNone: nil, TagsGraphite: carbonTags},
 		tagsHint: "add --tags graphite, which carbon reads since 1.1",
 	},
+	{Name: "ids", Encode: ids, IDs: true, styles: withoutTags},
 	{
 		Name: "influx", Encode: influx, Lines: true,
 		styles: map[TagStyle]*tagRules{TagsNone: lineProtocolTags},

@@ -31,6 +31,7 @@ type Summary struct {
 	Arrivals *Arrivals
 	Expiring *int64 // messages that the next try within a day returns to their senders; nil if unknown
 	Space    *Space // nil if unknown
+	IDs      []byte // queue IDs of the messages, one a line; nil if Query did not ask, or if some are unknown
 	// Troubles are the ways in which mail does not move, the worst first, whatever Filter admits.
 	Troubles []Trouble
 	Facts
@@ -77,6 +78,7 @@ type Query struct {
 	Filter    Filter
 	Reasons   bool // deferred messages by category of their deferral reasons
 	Breakdown bool // the top domains, and examples of reasons
+	IDs       bool // of the messages that count
 	// Stuck is how long mail may wait in a queue that Postfix takes it out of at once; 0: any time. What waits longer
 	// takes a second look at the queue, 2 seconds later.
 	Stuck time.Duration
@@ -100,6 +102,9 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 		}
 	}
 	b := summarizer{Summary: s, builder: newBreakdownBuilder(q), look: look{began: now}}
+	if q.IDs {
+		b.ids.text = []byte{}
+	}
 	if live, ok := source.(LiveSource); ok {
 		s.Space, b.look.stuck = live.Space(ctx), q.Stuck
 	}
@@ -122,6 +127,9 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	if !facts.NoArrivalTimes {
 		s.Arrivals = &b.arrivals
 	}
+	if q.IDs && !b.ids.unknown {
+		s.IDs = b.ids.text
+	}
 	if facts.KnowsExpiry {
 		s.Expiring = &b.expiring
 	}
@@ -140,6 +148,7 @@ type summarizer struct {
 	arrivals  Arrivals
 	expiring  int64
 	truncated int64
+	ids       idList // its text is nil if Query did not ask
 }
 
 func (b *summarizer) add(m *Message) {
@@ -159,6 +168,9 @@ func (b *summarizer) add(m *Message) {
 		}
 	}
 	b.Total.add(m, int64(len(recipients)))
+	if b.ids.text != nil {
+		b.ids.add(m.ID)
+	}
 	if !m.Arrival.IsZero() {
 		b.arrivals.add(m, b.Taken)
 	}

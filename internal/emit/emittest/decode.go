@@ -25,6 +25,7 @@ import (
 func Decode(format, document string) (map[string]string, error) {
 	decoders := map[string]func(document string, s series) error{
 		"graphite":   decodeGraphite,
+		"ids":        decodeIDs,
 		"influx":     decodeInflux,
 		"json":       decodeJSON,
 		"netdata":    decodeNetdata,
@@ -381,6 +382,20 @@ func (s series) putAll(path string, tags map[string]string, object map[string]an
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// decodeIDs counts queue IDs: only the number is the same for every queue.
+func decodeIDs(document string, s series) error {
+	id := regexp.MustCompile(`^[0-9A-Za-z]{6,}\n$`)
+	for line := range strings.Lines(document) {
+		if !id.MatchString(line) {
+			return fmt.Errorf("not a queue ID: %q", line)
+		}
+	}
+	if document != "" {
+		s["ids"] = strconv.Itoa(strings.Count(document, "\n"))
 	}
 	return nil
 }
