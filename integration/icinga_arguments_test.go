@@ -93,6 +93,12 @@ func TestIcingaArguments(t *testing.T) {
 			" OK - no emails (sender not ^news@, recipient @example[.]com$, " +
 				"reason late or refused, at least 1h old) | ",
 		},
+		"mail of a client": {
+			`vars.postfix_queue_login = "=anna"
+			vars.postfix_queue_client = [ "^192" ]`,
+			[]string{"--client ^192", "--login =anna"},
+			" UNKNOWN - cannot look at mail of a login or a client: only the source spool sees them",
+		},
 		"file": {
 			`vars.postfix_queue_input = "` + old + `"
 			vars.postfix_queue_max_age = 2h

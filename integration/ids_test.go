@@ -16,7 +16,9 @@ func TestIDsForPostsuper(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := startPostfix(t)
 			var wanted []string
-			for _, from := range []string{"anna@example.com", "hanna@example.com", "Anna@Example.com", "anna@example.com.example"} {
+			for _, from := range []string{
+				"anna@example.com", "hanna@example.com", "Anna@Example.com", "anna@example.com.example",
+			} {
 				id := p.send(mail{from: from, to: []string{"b@example.org"}})
 				p.waitDeferred(id)
 				if strings.EqualFold(from, "anna@example.com") {

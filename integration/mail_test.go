@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"net/textproto"
 	"strings"
@@ -15,6 +16,8 @@ type mail struct {
 	to         []string
 	body       string // without line ends other than \n, and without leading dots
 	sizeBytes  int    // the body is filled up to about that size
+	login      string // SASL login of the client, passed on by XCLIENT
+	client     string // IP address of the client, likewise
 	noSMTPUTF8 bool   // send UTF-8 without saying so, as old clients do
 }
 
@@ -54,6 +57,15 @@ func smtpSend(server string, m mail) (queueID string, err error) {
 	from := fmt.Sprintf("MAIL FROM:<%s>", m.from)
 	if !m.noSMTPUTF8 && !isASCII(m.from+strings.Join(m.to, "")) {
 		from += " SMTPUTF8"
+	}
+	if m.login != "" || m.client != "" {
+		if err := converse(conn, 250, "EHLO proxy.example"); err != nil {
+			return "", err
+		}
+		xclient := "XCLIENT LOGIN=" + cmp.Or(m.login, "[UNAVAILABLE]") + " ADDR=" + cmp.Or(m.client, "[UNAVAILABLE]")
+		if err := converse(conn, 220, xclient); err != nil {
+			return "", err
+		}
 	}
 	dialogue := []string{"EHLO client.example", from}
 	for _, to := range m.to {

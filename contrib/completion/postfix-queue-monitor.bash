@@ -11,7 +11,7 @@ _postfix_queue_metrics="emails size age recipients forced_expire corrupt
 	deferred_transport"
 
 _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-directory -i --input --max-age
-	--allow-empty -q --queue --sender --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
+	--allow-empty -q --queue --sender --login --client --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
 	local options="-w --warning -c --critical --perfdata -M --mailserver $_postfix_queue_common"

@@ -34,7 +34,8 @@ func TestOptions(t *testing.T) {
 		"w warning value repeatable", "c critical value repeatable",
 		"d config-dir value repeatable", "a all-instances", " source value", " queue-directory value", "i input value",
 		" max-age value", " allow-empty",
-		"q queue value repeatable", " sender value repeatable", " recipient value repeatable",
+		"q queue value repeatable", " sender value repeatable",
+		" login value repeatable", " client value repeatable", " recipient value repeatable",
 		" reason value repeatable", " older-than value", " by-reason", " stuck value",
 		"t timeout value", "v verbose repeatable", "h help", "V version",
 	}

@@ -26,6 +26,8 @@ type Common struct {
 	AllowEmpty   bool           `arg:"--allow-empty"`
 	Queues       Queues         `arg:"-q,--queue"`
 	Senders      queue.Patterns `arg:"--sender"`
+	Logins       queue.Patterns `arg:"--login"`
+	Clients      queue.Patterns `arg:"--client"`
 	Recipients   queue.Patterns `arg:"--recipient"`
 	Reasons      queue.Patterns `arg:"--reason"`
 	OlderThan    Duration       `arg:"--older-than"`
@@ -85,7 +87,7 @@ func (o *Common) check() error {
 func (o *Common) Filter() queue.Filter {
 	return queue.Filter{
 		Queues: o.Queues.names(), Senders: o.Senders, Recipients: o.Recipients, Reasons: o.Reasons,
-		OlderThan: time.Duration(o.OlderThan),
+		Logins: o.Logins, Clients: o.Clients, OlderThan: time.Duration(o.OlderThan),
 	}
 }
 

@@ -38,6 +38,10 @@ func (e *IndistinctError) Error() string {
 // ErrNoArrivalTimes says that a filter asks for ages that the source does not know.
 var ErrNoArrivalTimes = errors.New("cannot look at mail of a certain age: this listing does not say when mail arrived; use the output of postqueue -j")
 
+// ErrNoClients says that a filter asks for logins or clients, which the source does not know.
+var ErrNoClients = errors.New("cannot look at mail of a login or a client: only the source spool sees them; " +
+	"run this as root or the mail owner")
+
 // UnknownMetric returns the error for a name that is not a metric's.
 func UnknownMetric(name string) error {
 	var names, list []string

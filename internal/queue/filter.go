@@ -15,13 +15,16 @@ type Filter struct {
 	Queues []Name
 	// Senders, Recipients and Reasons match the text in Message and Recipient: the empty sender is NullSender.
 	Senders, Recipients, Reasons Patterns
+	// Logins and Clients match what only the queue files say of the sending client.
+	Logins, Clients Patterns
 	// OlderThan is the least age. Mail from the future has age 0.
 	OlderThan time.Duration
 }
 
 // IsZero reports whether the filter admits everything.
 func (f Filter) IsZero() bool {
-	return f.Queues == nil && f.Senders == nil && f.Recipients == nil && f.Reasons == nil && f.OlderThan == 0
+	return f.Queues == nil && f.Senders == nil && f.Recipients == nil && f.Reasons == nil && f.OlderThan == 0 &&
+		!f.choosesClients()
 }
 
 // Covers reports whether messages in the named queue count. The empty name is covered if every queue is that it
@@ -35,11 +38,13 @@ func (f Filter) Covers(name Name) bool {
 
 func (f Filter) admits(m *Message, now time.Time) bool {
 	return f.Covers(m.Queue) &&
-		f.Senders.Match(m.Sender) &&
+		f.Senders.Match(m.Sender) && f.Logins.Match(m.Login) && f.Clients.Match(m.Client) &&
 		(f.OlderThan == 0 || age(m.Arrival, now) >= f.OlderThan)
 }
 
 func (f Filter) choosesRecipients() bool { return f.Recipients != nil || f.Reasons != nil }
+
+func (f Filter) choosesClients() bool { return f.Logins != nil || f.Clients != nil }
 
 func (f Filter) admitsRecipient(r Recipient) bool {
 	return f.Recipients.Match(r.Address) && f.Reasons.Match(r.Reason)
@@ -55,6 +60,8 @@ func (f Filter) String() string {
 	}
 	add("", f.queues())
 	add("sender ", f.Senders.String())
+	add("login ", f.Logins.String())
+	add("client ", f.Clients.String())
 	add("recipient ", f.Recipients.String())
 	add("reason ", f.Reasons.String())
 	if f.OlderThan != 0 {
@@ -90,8 +97,11 @@ func (f Filter) answerable(facts Facts) error {
 			return &IndistinctError{f, facts.Indistinct}
 		}
 	}
-	if f.OlderThan != 0 && facts.NoArrivalTimes {
+	switch {
+	case f.OlderThan != 0 && facts.NoArrivalTimes:
 		return ErrNoArrivalTimes
+	case f.choosesClients() && !facts.KnowsClients:
+		return ErrNoClients
 	}
 	return nil
 }

@@ -129,9 +129,10 @@ func TestFilterString(t *testing.T) {
 			Reasons:    patterns(t, "e"),
 			OlderThan:  90 * time.Minute,
 		},
-		"at least 2d old":  {OlderThan: 48 * time.Hour},
-		"at least 5h old":  {OlderThan: 5 * time.Hour},
-		"at least 61s old": {OlderThan: 61 * time.Second},
+		"login =anna, client not ^192": {Logins: patterns(t, "=anna"), Clients: patterns(t, "!^192")},
+		"at least 2d old":              {OlderThan: 48 * time.Hour},
+		"at least 5h old":              {OlderThan: 5 * time.Hour},
+		"at least 61s old":             {OlderThan: 61 * time.Second},
 	}
 	for want, f := range tests {
 		if got := f.String(); got != want {
@@ -313,6 +314,38 @@ func TestReasonsAreReadOnlyWhereTheyMatter(t *testing.T) {
 			var got Depth
 			if _, err := Summarize(t.Context(), depthOf{depth: &got}, tt.query); err != nil || got != tt.want {
 				t.Errorf("depth %d, %v; want %d", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// Logins and clients are known to the source that sees the queue files, and to no other.
+func TestSummarizeLoginsAndClients(t *testing.T) {
+	source := messages{facts: Facts{KnowsClients: true}, list: []Message{
+		{Queue: Active, SizeBytes: 1, Login: "anna", Client: "192.0.2.1"},
+		{Queue: Active, SizeBytes: 10, Login: "anna", Client: "192.0.2.2"},
+		{Queue: Active, SizeBytes: 100, Login: "hanna", Client: "192.0.2.1"},
+		{Queue: Active, SizeBytes: 1000},
+	}}
+	tests := []struct {
+		name   string
+		filter Filter
+		want   int64 // the sum of the sizes shows which are counted
+	}{
+		{"a login", Filter{Logins: patterns(t, "=anna")}, 11},
+		{"not a login", Filter{Logins: patterns(t, "!=anna")}, 1100},
+		{"a client", Filter{Clients: patterns(t, "=192.0.2.1")}, 101},
+		{"both", Filter{Logins: patterns(t, "anna"), Clients: patterns(t, "=192.0.2.1")}, 101},
+		{"none", Filter{Clients: patterns(t, "^$")}, 1000},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if s, err := Summarize(t.Context(), source, Query{Filter: tt.filter}); err != nil || s.Total.SizeBytes != tt.want {
+				t.Errorf("%d, %v, want %d", s.Total.SizeBytes, err, tt.want)
+			}
+			blind := messages{list: source.list}
+			if _, err := Summarize(t.Context(), blind, Query{Filter: tt.filter}); !errors.Is(err, ErrNoClients) {
+				t.Errorf("a source that does not know them: %v", err)
 			}
 		})
 	}

@@ -36,6 +36,8 @@ type Message struct {
 	SizeBytes    int64     // as postqueue reports it: the message without its envelope
 	ForcedExpire bool      // marked by postsuper -e or -f
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
+	Login        string    // SASL login of the client that sent it; empty if it has none, or if the source does not know it
+	Client       string    // IP address of that client as logged; likewise
 	Recipients   []Recipient
 	Truncated    bool // it has more recipients than the source reads
 	// Entered and Due are what the status of the queue file says, zero if the source does not see the file: when the

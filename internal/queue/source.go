@@ -41,6 +41,8 @@ type Facts struct {
 	Corrupt *int64
 	// Indistinct lists the queues that the source cannot tell apart: it knows nothing about any of them alone.
 	Indistinct []Name
+	// KnowsClients is set if messages have Login and Client.
+	KnowsClients bool
 	// KnowsExpiry is set if messages have Expiring.
 	KnowsExpiry bool
 	// NoArrivalTimes is set if the source does not know when messages arrived.

@@ -40,6 +40,8 @@ type instance struct {
 type filter struct {
 	Queues     []queue.Name `json:"filter_queues,omitempty"`
 	Senders    []string     `json:"filter_senders,omitempty"`
+	Logins     []string     `json:"filter_logins,omitempty"`
+	Clients    []string     `json:"filter_clients,omitempty"`
 	Recipients []string     `json:"filter_recipients,omitempty"`
 	Reasons    []string     `json:"filter_reasons,omitempty"`
 	OlderThan  int64        `json:"filter_older_than,omitempty"` // seconds
@@ -184,7 +186,7 @@ func (i *instance) checkSum(s *queue.Summary) error {
 func toFilter(f queue.Filter) filter {
 	return filter{
 		Queues: f.Queues, Senders: f.Senders.Texts(), Recipients: f.Recipients.Texts(), Reasons: f.Reasons.Texts(),
-		OlderThan: int64(f.OlderThan / time.Second),
+		Logins: f.Logins.Texts(), Clients: f.Clients.Texts(), OlderThan: int64(f.OlderThan / time.Second),
 	}
 }
 
@@ -202,6 +204,7 @@ func (doc *filter) toQueue() (queue.Filter, error) {
 		return f, errors.New("filter_queues is empty")
 	}
 	f.Senders, f.Recipients, f.Reasons = queue.AppliedPatterns(doc.Senders), queue.AppliedPatterns(doc.Recipients), queue.AppliedPatterns(doc.Reasons)
+	f.Logins, f.Clients = queue.AppliedPatterns(doc.Logins), queue.AppliedPatterns(doc.Clients)
 	return f, nil
 }
 

@@ -38,7 +38,7 @@ func (mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (
 			Queue: name, ID: "A", Arrival: now.Add(-age), SizeBytes: 1000, Sender: "c@example.net", Recipients: recipients,
 		})
 	}
-	return queue.Facts{}, nil
+	return queue.Facts{KnowsClients: true, }, nil
 }
 
 func summary(t *testing.T, q queue.Query) *queue.Summary {
@@ -178,6 +178,8 @@ func TestSnapshotKeepsTheFilter(t *testing.T) {
 	want := queue.Filter{
 		Queues:     []queue.Name{queue.Active, queue.Deferred},
 		Senders:    patterns("@example", "!^root@"),
+		Logins:     patterns("=anna"),
+		Clients:    patterns("!^192"),
 		Recipients: patterns("b@"),
 		Reasons:    patterns("late", "refused"),
 		OlderThan:  90 * time.Second,

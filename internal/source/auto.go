@@ -71,5 +71,6 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 func isFinal(ctx context.Context, err error) bool {
 	_, down := errors.AsType[*queue.DownError](err)
 	_, indistinct := errors.AsType[*queue.IndistinctError](err)
-	return err == nil || ctx.Err() != nil || down || indistinct || errors.Is(err, queue.ErrNoArrivalTimes)
+	return err == nil || ctx.Err() != nil || down || indistinct || errors.Is(err, queue.ErrNoArrivalTimes) ||
+		errors.Is(err, queue.ErrNoClients)
 }

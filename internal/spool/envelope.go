@@ -40,7 +40,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
-	m.Expiring, m.Truncated = false, false
+	m.Login, m.Client, m.Expiring, m.Truncated = "", "", false, false
 	// The budget covers every record once: more is spent only on pointers that go round in circles.
 	e := envelope{
 		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
@@ -102,11 +102,7 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 			m.Arrival, e.hasTime = queue.ArrivalTime(seconds), true
 		}
 	case recordAttribute:
-		if text, found := bytes.CutPrefix(cString(data), createTime); found {
-			if seconds, ok := leadingInt(text); ok {
-				e.created = queue.ArrivalTime(seconds)
-			}
-		}
+		e.takeAttribute(cString(data))
 	case recordSize:
 		e.takeSize(data)
 	case recordSender:
@@ -145,6 +141,18 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 		return true
 	}
 	return false
+}
+
+func (e *envelope) takeAttribute(text []byte) {
+	if value, found := bytes.CutPrefix(text, createTime); found {
+		if seconds, ok := leadingInt(value); ok {
+			e.created = queue.ArrivalTime(seconds)
+		}
+	} else if value, found := bytes.CutPrefix(text, login); found {
+		e.message.Login = string(value)
+	} else if value, found := bytes.CutPrefix(text, client); found {
+		e.message.Client = string(value)
+	}
 }
 
 func (e *envelope) takeSize(data []byte) {

@@ -497,3 +497,27 @@ func TestExpiring(t *testing.T) {
 		t.Error("of a long lifetime the last day counts")
 	}
 }
+
+// The attributes are between others, before and after the sender.
+func TestLoginAndClient(t *testing.T) {
+	head := sizeRec(50, 1) + rec('T', "7 0") + rec('A', "rewrite_context=remote") + rec('A', "sasl_method=PLAIN")
+	end := rec('R', "b@example.org")
+	login, client := rec('A', "sasl_username=anna@example.com"), rec('A', "log_client_address=192.0.2.1")
+	tests := []struct{ name, file, login, client string }{
+		{"both", head + login + rec('S', "a") + rec('A', "log_client_name=x") + client + rec('A', "log_client_port=1") + end,
+			"anna@example.com", "192.0.2.1"},
+		{"a local message", head + rec('S', "a") + end, "", ""},
+		{"names alone", head + rec('A', "sasl_username") + rec('S', "a") + rec('A', "log_client_address=") + end, "", ""},
+		{"of a filter", head + rec('S', "a") + rec('A', "client_address=192.0.2.9") + client + end, "", "192.0.2.1"},
+		{"any text", head + rec('A', "sasl_username=a b\x01\xff\x00c") + rec('S', "a") + end, "a b\x01\xff", ""},
+	}
+	var w recordWindow
+	var m queue.Message // used again for each, as in a reading
+	for _, tt := range tests {
+		f := queueFile{ReaderAt: strings.NewReader(tt.file), sizeBytes: int64(len(tt.file)), modified: time.Unix(99, 0)}
+		ok, err := w.readEnvelope(f, envelopeRules{}, &m)
+		if !ok || err != nil || m.Login != tt.login || m.Client != tt.client {
+			t.Errorf("%s: %q and %q, %v, %v", tt.name, m.Login, m.Client, ok, err)
+		}
+	}
+}

@@ -70,9 +70,29 @@ func (w *recordWindow) allocate() {
 	}
 }
 
-// createTime begins the attribute that says when the message was made, in seconds since 1970. Its age counts from there:
-// unlike its arrival it is new when a message is requeued.
-var createTime = []byte("create_time=")
+// The attributes that are read, by what they begin with: mail_proto.h of Postfix.
+var (
+	// createTime says when the message was made, in seconds since 1970. Its age counts from there: unlike its arrival it
+	// is new when a message is requeued.
+	createTime = []byte("create_time=")
+	login      = []byte("sasl_username=")
+	client     = []byte("log_client_address=") // as logged, after XCLIENT and XFORWARD
+)
+
+func isWanted(attribute []byte) bool {
+	if len(attribute) == 0 {
+		return false
+	}
+	switch attribute[0] { // most attributes begin with another letter
+	case 'c':
+		return bytes.HasPrefix(attribute, createTime)
+	case 's':
+		return bytes.HasPrefix(attribute, login)
+	case 'l':
+		return bytes.HasPrefix(attribute, client)
+	}
+	return false
+}
 
 var errDamaged = errors.New("damaged record")
 
@@ -80,7 +100,7 @@ var errDamaged = errors.New("damaged record")
 // matters, or that is not certain to be one without another read.
 func (w *recordWindow) skipAttributes(offset int64) int64 {
 	i, n := offset-w.start, int64(w.n)-1
-	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 && !bytes.HasPrefix(w.buf[i+2:w.n], createTime) {
+	for i >= 0 && i < n && w.buf[i] == recordAttribute && w.buf[i+1] < 0x80 && !isWanted(w.buf[i+2:w.n]) {
 		i += 2 + int64(w.buf[i+1])
 	}
 	return w.start + i

@@ -62,7 +62,7 @@ const Workers = 4
 // Read visits the messages of every queue, never two at a time. A file that vanishes meanwhile has been
 // delivered; files that are not ready, not regular or not messages are skipped.
 func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
-	facts := queue.Facts{Detail: s.Dir, KnowsExpiry: s.Lifetimes != nil}
+	facts := queue.Facts{Detail: s.Dir, KnowsClients: true, KnowsExpiry: s.Lifetimes != nil}
 	err := s.readQueues(ctx, depth, visit)
 	if err == nil {
 		facts.Corrupt, err = s.countCorrupt(ctx)
