@@ -46,6 +46,19 @@ func TestBrokenListings(t *testing.T) {
 		{name: "text, then fatal", input: textHead + textOne + textEnd + fatal, messages: 1, want: "Postfix says"},
 		{name: "fatal, then text", input: fatal + textHead + textOne + textEnd, messages: 1, want: "Postfix says"},
 
+		{
+			name: "JSON, line ends missing", input: jsonOne + strings.TrimSpace(jsonOne) + jsonOne + jsonOne, messages: 2,
+			want: "line 2 is not part of the listing",
+		},
+		{
+			name: "JSON, half a line and the next behind it", input: jsonOne + jsonOne[:40] + jsonOne + jsonOne, messages: 2,
+			want: "line 2 is not part of the listing",
+		},
+		{
+			name: "JSON, an address like a message", messages: 1,
+			input: strings.Replace(jsonOne, "a@example.com", `{\"queue_name\"`, 1),
+		},
+
 		{name: "warning, then JSON", input: "postqueue: warning: x\n" + jsonOne, messages: 1},
 		{name: "warning within text", input: textHead + textOne + "postqueue: warning: x\n" + textEnd, messages: 1},
 		{name: "down, then JSON", input: down + jsonOne, messages: 1, down: isDown},

@@ -87,6 +87,9 @@ func (p *jsonParser) line(line []byte, isLast bool, err error) bool {
 		p.cutOff = isLast && text[0] == '{'
 		return p.cutOff
 	}
+	if bytes.LastIndex(line, messageStart) > bytes.IndexByte(line, '{') {
+		return false // another message begins in it: a line end, or more, is missing
+	}
 	if p.cutOff = isLast; isLast {
 		return true // it may be the beginning of a longer one
 	}
@@ -100,6 +103,9 @@ func (p *jsonParser) line(line []byte, isLast bool, err error) bool {
 	p.visit(&p.message)
 	return true
 }
+
+// messageStart is how postqueue -j begins a message. In an address or a reason it escapes quotation marks.
+var messageStart = []byte(`{"queue_name"`)
 
 func (p *jsonParser) verdict() error {
 	switch {

@@ -96,7 +96,7 @@ func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 // notPart returns the error for a line that is not part of a listing.
 func (p *listingParser) notPart(n int, line []byte, isLast bool) error {
 	switch text := bytes.TrimSpace(line); {
-	case n == 1 && text[0] == '[', p.json != nil && p.json.lines == 0:
+	case n == 1 && bytes.HasPrefix(text, []byte("[")), p.json != nil && p.json.lines == 0:
 		return errReformatted
 	case p.json == nil && p.text == nil:
 		return errNotAListing

@@ -418,3 +418,10 @@ func FuzzParseText(f *testing.F) {
 		}
 	})
 }
+
+// A blank line before the header of a text listing is no reason to panic.
+func TestTextAfterABlankLine(t *testing.T) {
+	if err := parseText(strings.NewReader("\t\n"), func(*queue.Message) {}); err == nil {
+		t.Error("no error")
+	}
+}
