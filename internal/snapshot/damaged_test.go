@@ -84,6 +84,24 @@ func TestMembersThatAreMissingTwiceOrContradictory(t *testing.T) {
 			regexp.MustCompile(`"arrived_1h": \d+`).ReplaceAllString(whole, `"arrived_1h": 6`),
 			"arrived_5m, arrived_1h, future and the total contradict each other",
 		},
+		"unreadable negative": {once(`"up": true`, `"up": true, "unreadable": -1`), "unreadable or corrupt is negative"},
+		"corrupt negative":    {once(`"up": true`, `"up": true, "corrupt": -1`), "unreadable or corrupt is negative"},
+		"taken negative": {
+			regexp.MustCompile(`"taken": \d+`).ReplaceAllString(whole, `"taken": -5`),
+			"taken is -5",
+		},
+		"taken beyond any calendar": {
+			regexp.MustCompile(`"taken": \d+`).ReplaceAllString(whole, `"taken": 9000000000000000000`),
+			"taken is 9000000000000000000",
+		},
+		"arrivals absent": {
+			regexp.MustCompile(`"oldest_arrival": \d+,`).ReplaceAllString(whole, ``),
+			"oldest_arrival is missing",
+		},
+		"a member twice, in letters that package json folds": {
+			once(`"messages": 5`, `"messages": 5, "me\u017f\u017fages": 0`),
+			"is there twice",
+		},
 		"inodes without space": {once(`"up": true`, `"up": true, "spool_free_inodes": 6`), "spool_free is missing"},
 		"filter of no queue":   {once(`"up": true`, `"up": true, "filter_queues": []`), "filter_queues is empty"},
 		"filter unknown": {

@@ -101,6 +101,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 	if err != nil {
 		return r, err
 	}
+	if i.Unreadable < 0 || i.Corrupt != nil && *i.Corrupt < 0 {
+		return r, errors.New("unreadable or corrupt is negative")
+	}
 	for category, messages := range i.Reasons {
 		if messages < 0 {
 			return r, fmt.Errorf("deferral_reasons: %s is negative", category)
@@ -145,6 +148,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 			if err == nil {
 				t.Histograms, err = doc.histograms(taken)
 			}
+			if err == nil && t.Messages > i.Unreadable && t.Oldest.IsZero() && !i.NoArrivalTimes {
+				err = errors.New("oldest_arrival is missing")
+			}
 			if err != nil {
 				return r, fmt.Errorf("%s: %w", name, err)
 			}
@@ -164,10 +170,7 @@ func (i *instance) checkSum(s *queue.Summary) error {
 		if t == nil {
 			return fmt.Errorf(`unknown queue "%s"`, name)
 		}
-		sum.Messages += t.Messages
-		sum.SizeBytes += t.SizeBytes
-		sum.Recipients += t.Recipients
-		sum.ForcedExpire += t.ForcedExpire
+		sum.Add(t)
 	}
 	isWhole := len(s.Indistinct) == 0 && s.Unreadable == 0 // of an unreadable line even the queue may be unknown
 	for name, numbers := range map[string][2]int64{

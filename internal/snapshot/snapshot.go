@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -68,6 +69,8 @@ func Read(r io.Reader, now time.Time) (readings []queue.Reading, taken time.Time
 		return nil, taken, damaged("version %d", doc.Version)
 	case doc.Taken == nil:
 		return nil, taken, damaged("taken is missing")
+	case !queue.ArrivalTime(*doc.Taken).Equal(time.Unix(*doc.Taken, 0)):
+		return nil, taken, damaged("taken is %d", *doc.Taken)
 	case len(doc.Instances) > maxInstances:
 		return nil, taken, damaged("%d instances", len(doc.Instances))
 	}
@@ -105,7 +108,8 @@ func checkMembers(d *json.Decoder) error {
 			if err != nil {
 				return err
 			}
-			folded := strings.ToLower(name.(string)) // as package json compares names
+			// As package json compares names, which folds some letters beyond ASCII into others.
+			folded := strings.Map(unicode.ToLower, strings.ToUpper(name.(string)))
 			if seen[folded] {
 				return fmt.Errorf("%s is there twice", name)
 			}

@@ -20,11 +20,11 @@ import (
 var now = time.Now()
 
 // mail is a source of five messages.
-type mail struct{}
+type mail struct{ facts queue.Facts }
 
 func (mail) Name() string { return "test" }
 
-func (mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
+func (m mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	recipients := []queue.Recipient{{Address: "a@example.org", Reason: "late"}, {Address: "b@example.com"}}
 	for i, name := range queue.Names() {
 		age := time.Duration(i+1) * time.Hour
@@ -38,12 +38,12 @@ func (mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (
 			Queue: name, ID: "A", Arrival: now.Add(-age), SizeBytes: 1000, Sender: "c@example.net", Recipients: recipients,
 		})
 	}
-	return queue.Facts{KnowsClients: true, }, nil
+	return m.facts, nil
 }
 
 func summary(t *testing.T, q queue.Query) *queue.Summary {
 	t.Helper()
-	s, err := queue.Summarize(t.Context(), mail{}, q)
+	s, err := queue.Summarize(t.Context(), mail{queue.Facts{KnowsClients: q.Filter.Logins != nil}}, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestSnapshotHistograms(t *testing.T) {
 		}
 	}
 
-	const one, none = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0}`,
+	const one, none = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0, "oldest_arrival": 1}`,
 		`{"messages": 0, "size_bytes": 0, "recipients": 0, "forced_expire": 0}`
 	without := `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true,
 		"total": ` + one + `, "queues": {"hold": ` + one + `, "active": ` + none + `}}]}`
@@ -302,7 +302,7 @@ func TestSnapshotIsAsOldAsItsNumbers(t *testing.T) {
 func TestImpossibleNumbersAreRefused(t *testing.T) {
 	const (
 		head = `{"format": "` + Format + `", "version": 1, "taken": 5, "instances": [{"name": "x", "up": true, `
-		one  = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0}`
+		one  = `{"messages": 1, "size_bytes": 5, "recipients": 1, "forced_expire": 0, "oldest_arrival": 1}`
 		ones = `"total": ` + one + `, "queues": {"hold": ` + one + `}, `
 	)
 	tests := map[string]string{
@@ -370,7 +370,7 @@ func TestTroublesAreReadBack(t *testing.T) {
 	}
 	s := &queue.Summary{
 		Taken: now, AsOf: now, Source: queue.SpoolName, Troubles: troubles, Total: queue.Tally{Messages: 3},
-		Queues:   map[queue.Name]*queue.Tally{queue.Incoming: {Messages: 3}},
+		Queues:   map[queue.Name]*queue.Tally{queue.Incoming: {Messages: 3, Oldest: since}},
 		Arrivals: &queue.Arrivals{Last5m: 1, Last1h: 2, Ahead: 3}, Expiring: new(int64(1)),
 		Space: &queue.Space{FreeBytes: 5, FreeInodes: new(int64(6))},
 	}
