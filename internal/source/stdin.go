@@ -1,31 +1,39 @@
 package source
 
 import (
+	"cmp"
+	"io"
 	"os"
 	"regexp"
 
 	"golang.org/x/sys/unix"
 )
 
-// HasListing reports whether a pipe has a listing or a snapshot that nobody has read: whoever piped it forgot --input.
-// It takes nothing from the pipe. Other data is for somebody else, as in a loop that reads host names.
+// HasListing reports whether standard input has a listing or a snapshot that nobody has read: whoever gave it forgot
+// --input. It takes nothing from it. Other data is for somebody else, as in a loop that reads host names.
 func HasListing(stdin *os.File) bool {
-	if stdin == nil {
-		return false
+	start, err := peek(stdin)
+	return err == nil && listingStart.Match(start)
+}
+
+// peek returns the beginning of what is in a pipe now, or follows in a file.
+func peek(f *os.File) ([]byte, error) {
+	start := make([]byte, peekLength)
+	if offset, err := f.Seek(0, io.SeekCurrent); err == nil {
+		n, err := unix.Pread(int(f.Fd()), start, offset)
+		return start[:max(0, n)], err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer r.Close()
 	defer w.Close()
-	n, err := unix.Tee(int(stdin.Fd()), int(w.Fd()), peekLength, unix.SPLICE_F_NONBLOCK) // an error if it is not a pipe
-	if err != nil || n <= 0 {
-		return false
+	if n, err := unix.Tee(int(f.Fd()), int(w.Fd()), peekLength, unix.SPLICE_F_NONBLOCK); n <= 0 { // not a pipe, or empty
+		return nil, cmp.Or(err, io.EOF)
 	}
-	start := make([]byte, peekLength)
-	m, err := r.Read(start)
-	return err == nil && listingStart.Match(start[:m])
+	n, err := r.Read(start)
+	return start[:n], err
 }
 
 // listingStart is the beginning of a snapshot or of a listing that is not empty.

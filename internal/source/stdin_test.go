@@ -48,7 +48,13 @@ func TestHasListing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if !HasListing(f) {
+		t.Error("a file")
+	}
+	if text, err := io.ReadAll(f); err != nil || len(text) == 0 {
+		t.Errorf("%q is left of the file, %v", text, err)
+	}
 	if HasListing(f) || HasListing(nil) {
-		t.Error("a file, or nothing, is not a pipe")
+		t.Error("a file at its end, or nothing")
 	}
 }
