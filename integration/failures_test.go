@@ -331,7 +331,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 		for _, source := range []string{"auto", "postqueue"} {
 			failure{
 				as: root, args: []string{"-d", dir, "--source", source},
-				cause: regexp.QuoteMeta(path) + `.*, and Postfix would run what it names as root; .*`,
+				cause: regexp.QuoteMeta(path) + `.*, and Postfix would run, as root, the programs that it names; .*`,
 				check: regexp.QuoteMeta(remedy+path) + "$",
 			}.verify(t)
 		}

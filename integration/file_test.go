@@ -239,3 +239,26 @@ func (r *fileReader) state() (seen []int, err error) {
 	defer r.lock.Unlock()
 	return slices.Clone(r.seen), r.err
 }
+
+// Others could lead root to any file by a link on the way to the target.
+func TestRootFollowsNoForeignLink(t *testing.T) {
+	dir := publicTempDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "real"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	startPostfix(t)
+	for owner, wantCode := range map[int]int{0: 0, 65534: 1} {
+		link, file := filepath.Join(dir, fmt.Sprint("link", owner)), filepath.Join(dir, "real", fmt.Sprint(owner))
+		if err := errors.Join(os.Symlink("real", link), os.Lchown(link, owner, owner)); err != nil {
+			t.Fatal(err)
+		}
+		r := root.emit(t, "-f", "json", "--to", filepath.Join(link, fmt.Sprint(owner)))
+		_, err := os.Stat(file)
+		if r.exitCode != wantCode || (err == nil) != (wantCode == 0) {
+			t.Errorf("link of %d: %s, %v", owner, r, err)
+		}
+		if wantCode != 0 && !strings.Contains(r.stderr, "a symbolic link of another user") {
+			t.Errorf("link of %d: %s", owner, r)
+		}
+	}
+}

@@ -249,6 +249,22 @@ func TestNoSpace(t *testing.T) {
 		// Postfix can start no service, so that postqueue waits in vain.
 		troubleView{state: "CRITICAL", text: text, up: "0", userState: "CRITICAL", userText: text, userUp: "0"}.verify(t)
 	})
+	t.Run("read-only", func(t *testing.T) {
+		p := newPostfix(t)
+		mount(t, "tmpfs", "size=64m,mode=755", spoolDir)
+		pids := filepath.Join(spoolDir, "pid") // has a lock that is open for writing
+		if err := os.Mkdir(pids, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		mount(t, "tmpfs", "size=1m,mode=755", pids)
+		t.Cleanup(p.stop)
+		p.start()
+		if err := unix.Mount("", spoolDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+		const text = `^Postfix accepts no mail: the file system of queue_directory is read-only; `
+		troubleView{state: "CRITICAL", text: text, up: "0", userState: "CRITICAL", userText: text, userUp: "1"}.verify(t)
+	})
 	t.Run("uncounted inodes", func(t *testing.T) {
 		start(t, "size=64m,nr_inodes=0,mode=755")
 		a := root.check(t, "-w", "spool_free_inodes=1:")

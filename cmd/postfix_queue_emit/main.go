@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,7 +155,8 @@ func (p *program) report(readings []queue.Reading, o *options) (exitCode int) {
 // problems returns what is wrong with a reading: that mail does not move, if that is what was asked, and why numbers
 // are missing.
 func (o *options) problems(r queue.Reading) (list []error) {
-	if r.Summary != nil && (o.Check || !o.Format.Snapshot && !r.Up()) {
+	saysUp := o.Format.Up || slices.Contains(o.Metrics, queue.FamilyUp)
+	if r.Summary != nil && (o.Check || saysUp && !r.Up()) {
 		for _, t := range r.Summary.Troubles {
 			if t.Severity > queue.Remark {
 				list = append(list, fmt.Errorf("%s; %s", t.Text(r.Summary.Taken), t.Remedy()))

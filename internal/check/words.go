@@ -26,7 +26,9 @@ func whoKnows(m queue.Metric) queue.Text {
 	case m.Family == queue.FamilyCorrupt:
 		return " (only the source spool sees these files: run this as root or the mail owner)"
 	case m.Name == "expiring":
-		return " (only the source spool sees the queue files: run this as root or the mail owner)"
+		return " (that takes the queue files and main.cf: use the source spool, as root or the mail owner)"
+	case m.Name == "arrived_5m", m.Name == "arrived_1h", m.Name == "future":
+		return " (neither a text listing nor an old snapshot says)"
 	case m.Name == "spool_free", m.Name == "spool_free_inodes":
 		return " (a listing does not say, and not every file system counts inodes)"
 	case m.Dimension == queue.ByReason:
@@ -60,6 +62,16 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 		text = "oldest " + m.Part + " " + number
 	case m.Family == queue.FamilyForcedExpire:
 		text = number + " force-expired"
+	case m.Name == "arrived_5m":
+		text = number + " arrived in the last 5 minutes"
+	case m.Name == "arrived_1h":
+		text = number + " arrived in the last hour"
+	case m.Name == "future":
+		text = number + " from the future"
+	case m.Name == "spool_free":
+		text = number + " free for the queue"
+	case m.Name == "spool_free_inodes":
+		text = number + " inodes free for the queue"
 	}
 	return queue.Text(text)
 }

@@ -78,7 +78,7 @@ func readLink(dir *os.File, name string, trusted func(owner uint32) bool) (targe
 	case stat.Mode&unix.S_IFMT != unix.S_IFLNK:
 		return "", false, nil
 	case !trusted(stat.Uid):
-		return "", false, fmt.Errorf("the way there leads through a link of another user, %s; name the directory itself", name)
+		return "", false, fmt.Errorf("the path goes through %s, a symbolic link of another user; name the directory itself", name)
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(dir.Fd()), name, buf)

@@ -32,6 +32,8 @@ type Format struct {
 	Snapshot bool
 	// StatsD reports whether StatsD servers read the format, whose address the environment may have.
 	StatsD bool
+	// Up reports whether the document says of each instance whether it is up, whatever the metrics.
+	Up bool
 	// IDs reports whether the document has queue IDs instead of metrics.
 	IDs bool
 	// styles are the tag styles that the format can have, and the rules for tags in each; nil: it has no tags
@@ -49,13 +51,13 @@ var formats = []Format{
 	},
 	{Name: "ids", Encode: ids, IDs: true, styles: withoutTags},
 	{
-		Name: "influx", Encode: influx, Lines: true,
+		Name: "influx", Encode: influx, Lines: true, Up: true,
 		styles: map[TagStyle]*tagRules{TagsNone: lineProtocolTags},
 	},
 	{Name: "json", Encode: encodeSnapshot, Snapshot: true, styles: withoutTags},
 	{Name: "netdata", Encode: netdata, Netdata: true, styles: withoutTags},
 	{
-		Name: "prometheus", Encode: prometheus,
+		Name: "prometheus", Encode: prometheus, Up: true,
 		styles: map[TagStyle]*tagRules{TagsNone: labels},
 	},
 	{

@@ -29,8 +29,8 @@ type waitingMail struct {
 	mask     uint64 // remembered are those whose hash has none of these bits
 }
 
-// maxRemembered is the most messages that are looked for again. Of so many at least one leaves between two looks at a
-// queue that is worked off.
+// maxRemembered is the most messages that are looked for again. If the queue is worked off, at least one of them leaves
+// between two looks.
 const maxRemembered = 10_000
 
 func (w *waitingMail) add(id string, since time.Time) {

@@ -4,6 +4,7 @@ package queue
 type Space struct {
 	FreeBytes  int64
 	FreeInodes *int64 // nil: the file system counts none
+	ReadOnly   bool   // nothing can be written, by anybody
 	// What smtpd compares it with: sizes in blocks of the file system. A limit is 0 if there is none or if it is
 	// unknown.
 	BlockBytes       int64

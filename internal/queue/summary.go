@@ -58,8 +58,7 @@ func (a *Arrivals) add(m *Message, now time.Time) {
 
 // Up reports whether the queue was read to its end, and mail moves. Only the queue files show that it does not.
 func (s *Summary) Up() bool {
-	stopped := func(t Trouble) bool { return t.Severity >= Unconfirmed }
-	return !s.Partial && s.Down == "" && (s.Source != SpoolName || !slices.ContainsFunc(s.Troubles, stopped))
+	return !s.Partial && s.Down == "" && (s.Source != SpoolName || !slices.ContainsFunc(s.Troubles, Trouble.stopsMail))
 }
 
 // Tally is a set of messages in numbers.
@@ -133,10 +132,13 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	if facts.KnowsExpiry {
 		s.Expiring = &b.expiring
 	}
-	if err != nil || s.Down != "" {
-		b.look = look{} // that is trouble enough, and half a look shows nothing
+	switch {
+	case s.Down != "": // that is trouble enough
+	case err != nil:
+		s.Troubles = findTroubles(ctx, &look{}, source, s.Space) // half a look shows nothing
+	default:
+		s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
 	}
-	s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
 	return s, err
 }
 
@@ -196,6 +198,14 @@ func (t *Tally) add(m *Message, recipients int64) {
 	if !m.Arrival.IsZero() && (t.Oldest.IsZero() || m.Arrival.Before(t.Oldest)) {
 		t.Oldest = m.Arrival
 	}
+}
+
+// Add adds the numbers of another set of messages. No sum overflows.
+func (t *Tally) Add(other *Tally) {
+	t.Messages = addSaturating(t.Messages, other.Messages)
+	t.SizeBytes = addSaturating(t.SizeBytes, other.SizeBytes)
+	t.Recipients = addSaturating(t.Recipients, other.Recipients)
+	t.ForcedExpire = addSaturating(t.ForcedExpire, other.ForcedExpire)
 }
 
 // Age returns the age of the oldest message: 0 if there is none or if it arrived in the future.

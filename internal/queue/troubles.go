@@ -46,6 +46,14 @@ func ParseSeverity(name string) (s Severity, ok bool) {
 	return Severity(max(0, i)), i >= 0
 }
 
+// stopsMail reports whether mail does not move, or perhaps not.
+func (t Trouble) stopsMail() bool {
+	return t.Severity == Critical || t.Severity == Unconfirmed && t.Name == queueManager
+}
+
+// queueManager is the name of the one trouble that is critical if it is confirmed.
+const queueManager = "queue_manager"
+
 // troubleKind is a row of the table of troubles: what is to be seen, how bad it is, what to say and what to do.
 type troubleKind struct {
 	name   string
@@ -80,7 +88,17 @@ var troubleKinds = []troubleKind{
 		remedy: "make room in the file system of queue_directory",
 	},
 	{
-		name: "queue_manager",
+		name: "read_only",
+		find: func(e *evidence) (Trouble, bool) {
+			return Trouble{Severity: Critical}, e.space != nil && e.space.ReadOnly
+		},
+		text: func(Trouble, string) string {
+			return "Postfix accepts no mail: the file system of queue_directory is read-only"
+		},
+		remedy: "the kernel log says why; check the file system before it is mounted writable again",
+	},
+	{
+		name: queueManager,
 		find: func(e *evidence) (Trouble, bool) {
 			severity := Critical
 			if !e.seesFiles {

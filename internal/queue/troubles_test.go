@@ -307,6 +307,13 @@ func TestTroubles(t *testing.T) {
 			want: []string{"critical: Postfix accepts no mail: no inode is free in queue_directory"},
 		},
 		{
+			name: "read-only",
+			source: func() watched {
+				return watched{name: SpoolName, space: &Space{FreeBytes: 1 << 40, BlockBytes: 4096, ReadOnly: true}}
+			},
+			want: []string{"critical: Postfix accepts no mail: the file system of queue_directory is read-only"},
+		},
+		{
 			name: "a queue that was not read to its end",
 			source: func() watched {
 				return watched{name: SpoolName, first: some(90, Incoming, hours), err: errors.New("cut short")}

@@ -83,7 +83,7 @@ func (m mailSystem) runs(ctx context.Context) bool {
 func connect(ctx context.Context, path string) error {
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		// master.cf may say fifo, as it did before Postfix 2.10.
-		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,13 @@
 package source
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +56,7 @@ func (l *live) Space(ctx context.Context) *queue.Space {
 		return nil
 	}
 	space := &queue.Space{FreeBytes: int64(fs.Bavail) * fs.Frsize, BlockBytes: fs.Frsize}
+	space.ReadOnly = fs.Flags&unix.ST_RDONLY != 0 && isReadOnly(l.dir)
 	if fs.Files > 0 {
 		inodes := int64(fs.Ffree)
 		space.FreeInodes = &inodes
@@ -59,4 +66,31 @@ func (l *live) Space(ctx context.Context) *queue.Space {
 		space.MessageSizeLimit = l.postfix.number(ctx, "message_size_limit", defaultMessageSizeLimit)
 	}
 	return space
+}
+
+// isReadOnly reports whether the file system of a path is read-only for everybody, as after an error of its disk, and
+// not only where this process sees it, as in a systemd unit with ProtectSystem=.
+func isReadOnly(path string) bool {
+	var stat unix.Stat_t
+	mounts, err := os.Open("/proc/self/mountinfo")
+	if err != nil || unix.Stat(path, &stat) != nil {
+		return false
+	}
+	defer mounts.Close()
+	return hasReadOnlyOption(mounts, fmt.Sprintf("%d:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev)))
+}
+
+// hasReadOnlyOption reports whether the file system of a device, major:minor, has the option ro itself: it is in the
+// last field of proc_pid_mountinfo(5), and that of the mount is in another.
+func hasReadOnlyOption(mountinfo io.Reader, device string) bool {
+	lines := bufio.NewScanner(mountinfo)
+	for lines.Scan() {
+		mount, system, _ := strings.Cut(lines.Text(), " - ")
+		if fields := strings.Fields(mount); len(fields) < 3 || fields[2] != device {
+			continue
+		}
+		options := system[strings.LastIndexByte(system, ' ')+1:]
+		return slices.Contains(strings.Split(options, ","), "ro")
+	}
+	return false
 }

@@ -221,3 +221,17 @@ func TestSpace(t *testing.T) {
 		}
 	}
 }
+
+// A unit with ProtectSystem=strict sees a read-only mount of a file system that others write to.
+func TestReadOnlyFileSystem(t *testing.T) {
+	const mounts = "29 1 254:0 / / ro,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro\n" +
+		"31 29 254:1 / /var/spool rw,relatime - ext4 /dev/vdb ro,errors=remount-ro\nnonsense\n"
+	for device, want := range map[string]bool{"254:0": false, "254:1": true, "254:2": false} {
+		if got := hasReadOnlyOption(strings.NewReader(mounts), device); got != want {
+			t.Errorf("%s: %v", device, got)
+		}
+	}
+	if isReadOnly(t.TempDir()) || isReadOnly("/nonexistent") {
+		t.Error("a directory that can be written to, or none")
+	}
+}

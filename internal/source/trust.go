@@ -88,7 +88,7 @@ func trustFile(path string, info fs.FileInfo, owner uint32) error {
 	return othersMayChange(path)
 }
 
-const asRoot = "and Postfix would run what it names as root"
+const asRoot = "and Postfix would run, as root, the programs that it names"
 
 func othersMayChange(path string) error {
 	return fmt.Errorf("others than root may write to %s, %s; %s", path, asRoot, unless("chmod go-w", path))

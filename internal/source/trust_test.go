@@ -200,7 +200,7 @@ func TestRootTrustsRootOnly(t *testing.T) {
 	programs := install(t, map[string]string{"postconf": "echo >" + ran, "postqueue": "echo >" + ran})
 	p := postfix{configDir: configDir, dirs: []string{programs}, root: true}
 	mainCF := configDir + "/main.cf"
-	want := mainCF + " belongs to another user, and Postfix would run what it names as root; " +
+	want := mainCF + " belongs to another user, and Postfix would run, as root, the programs that it names; " +
 		"run this as an ordinary user, or, if the configuration can be trusted, as root: chown -h root " + mainCF
 	for _, name := range []string{AutoName, PostqueueName, ShowqName, SpoolName} {
 		sources, _, err := p.candidates(t.Context(), name, 0)
