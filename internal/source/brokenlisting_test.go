@@ -199,6 +199,9 @@ func FuzzDamagedListing(f *testing.F) {
 			t.Errorf("%d messages, but %d whole lines; %v", s.Total.Messages, proved, err)
 		}
 		isJSON := bytes.HasPrefix(content, []byte("{"))
+		if begun := int64(bytes.Count(damaged, messageStart)); err == nil && isJSON && s.Total.Messages < begun {
+			t.Errorf("%d messages pass for %d that begin:\n%s", s.Total.Messages, begun, damaged)
+		}
 		isEmpty := len(damaged) == 0 || bytes.HasPrefix(damaged, []byte(textEmpty))
 		if err == nil && !isJSON && s.Total.Messages < 10 && !isEmpty {
 			t.Errorf("%d messages of 10 pass for all of them:\n%s", s.Total.Messages, damaged)
