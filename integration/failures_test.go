@@ -328,7 +328,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 	}
 	refused := func(path, remedy string) {
 		t.Helper()
-		for _, source := range []string{"auto", "postqueue"} {
+		for _, source := range []string{"auto", "postqueue", "showq", "spool"} {
 			failure{
 				as: root, args: []string{"-d", dir, "--source", source},
 				cause: regexp.QuoteMeta(path) + `.*, and Postfix would run, as root, the programs that it names; .*`,
@@ -365,5 +365,35 @@ func TestConfigOfAnotherUser(t *testing.T) {
 	}.verify(t)
 	if a := nobody.check(t); a.state != "OK" {
 		t.Errorf("an ordinary user is not affected: %s", a)
+	}
+}
+
+// As root, the environment names neither programs nor a configuration.
+func TestRootIgnoresTheEnvironment(t *testing.T) {
+	startWithMail(t, 1)
+	home := ownedDir(t, "nobody")
+	ran := filepath.Join(home, "ran")
+	for _, program := range []string{"postconf", "postqueue", "postmulti", "sendmail"} {
+		script := fmt.Sprintf("printf '#!/bin/sh\\nid >%s\\n' >%s/%s; chmod +x %[2]s/%[3]s", ran, home, program)
+		if r := nobody.run(t, "sh", "-c", script); r.exitCode != 0 {
+			t.Fatal(r)
+		}
+	}
+	hostile := command{user: "root", env: []string{
+		"PATH=" + home, "MAIL_CONFIG=" + home, "LD_LIBRARY_PATH=" + home, "DD_DOGSTATSD_URL=" + ran, "STATSD_HOST=" + ran,
+		"GOTRACEBACK=crash",
+	}}
+	ways := [][]string{{"--source", "auto"}, {"--source", "spool"}, {"--source", "showq"}, viaPostqueue, {"-a"}}
+	for _, args := range ways {
+		if a := hostile.check(t, args...); a.state != "OK" || !strings.Contains(a.text, "1 email") {
+			t.Errorf("%v: %s", args, a)
+		}
+		r := hostile.emit(t, append(slices.Clone(args), "-f", "statsd", "--tags", "datadog", "--to", "udp://")...)
+		if r.exitCode != 2 {
+			t.Errorf("%v: %s", args, r)
+		}
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Errorf("something of another user ran, or was written: %s", readContrib(t, ran))
 	}
 }
