@@ -353,7 +353,7 @@ func TestExpiring(t *testing.T) {
 		return n == 1, n
 	})
 	a := nobody.check(t, "-w", "expiring=5")
-	const unknown = "this source does not know expiring (only the source spool sees"
+	const unknown = "this source does not know expiring (that takes the queue files and main.cf: use the source spool"
 	if a.state != "UNKNOWN" || !strings.Contains(a.text, unknown) {
 		t.Errorf("for an ordinary user: %s", a)
 	}
