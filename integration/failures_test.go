@@ -350,7 +350,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 	chmod(t, dir+"/main.cf", 0o664)
 	refused(dir+"/main.cf", "chmod go-w ")
 	chmod(t, dir+"/main.cf", 0o644)
-	if a := root.check(t, "-d", dir); strings.Contains(a.text, "would run what it names") {
+	if a := root.check(t, "-d", dir); strings.Contains(a.text, "would run, as root") {
 		t.Errorf("the configuration of root is refused: %s", a)
 	}
 	if _, err := os.Stat(ran); err != nil {

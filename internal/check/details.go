@@ -1,6 +1,10 @@
 package check
 
-import "example.org/postfix-queue-monitor/internal/queue"
+import (
+	"fmt"
+
+	"example.org/postfix-queue-monitor/internal/queue"
+)
 
 // detailLines returns the lines of one instance that -v, -vv and -vvv add.
 func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
@@ -41,6 +45,18 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 		for _, line := range r.Trace() {
 			lines = append(lines, queue.Safe(line))
 		}
+	}
+	return lines
+}
+
+// arrivalLines say what has come lately and has not left, and what leaves without having been delivered.
+func arrivalLines(s *queue.Summary) (lines []queue.Text) {
+	if a := s.Arrivals; a != nil && a.Last1h > 0 {
+		lines = append(lines, queue.Text(fmt.Sprintf("%d came in the last 5 minutes, %d in the last hour, and are still here",
+			a.Last5m, a.Last1h)))
+	}
+	if s.Expiring != nil && *s.Expiring > 0 {
+		lines = append(lines, queue.Text(fmt.Sprintf("%d will be returned within a day", *s.Expiring)))
 	}
 	return lines
 }

@@ -96,6 +96,22 @@ func circumstances(s *queue.Summary, o Options) queue.Text {
 	}
 }
 
+// heldText names mail on hold among other mail: nothing else in line 1 says that it is there, or for how long.
+func heldText(s *queue.Summary) queue.Text {
+	held := s.Queues[queue.Hold]
+	if held == nil || held.Messages == 0 || allHeld(s) {
+		return ""
+	}
+	return "; " + queue.Text(units.Count.Format(held.Messages)) + " on hold" + oldestHeld(s)
+}
+
+func oldestHeld(s *queue.Summary) queue.Text {
+	if s.NoArrivalTimes {
+		return ""
+	}
+	return ", oldest " + queue.Text(units.FormatDuration(s.Queues[queue.Hold].Age(s.Taken)))
+}
+
 // maskedWarnings remarks on warning ranges that can never be seen: the two were mixed up, probably.
 func maskedWarnings(o Options) (text queue.Text) {
 	for _, warn := range o.Warn {

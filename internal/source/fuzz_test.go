@@ -38,7 +38,7 @@ func FuzzPlainSetting(f *testing.F) {
 	f.Add(" queue_directory = /a\n")
 	f.Add("queue_directory=/a\nqueue_directory\nqueue_directory = $x/b\n\tc")
 	f.Fuzz(func(t *testing.T, mainCF string) {
-		got, err := plainSetting(strings.NewReader(mainCF), "queue_directory", "/default")
+		got, err := plainSetting(mainCF)
 		if err != nil {
 			if got != "" {
 				t.Errorf("%q, although %v", got, err)
@@ -92,7 +92,7 @@ func FuzzPostqueueFailure(f *testing.F) {
 	f.Add("postqueue: invalid option -- 'j'\n")
 	f.Add("")
 	f.Setenv("PATH", f.TempDir()) // no postconf
-	p := &Postqueue{postfix{configDir: "/etc/postfix-out", dirs: []string{f.TempDir()}}}
+	p := &Postqueue{newPostfix("/etc/postfix-out", []string{f.TempDir()}, false)}
 	failure := &os.PathError{Op: "exec", Path: "x", Err: os.ErrPermission}
 	f.Fuzz(func(t *testing.T, stderr string) {
 		c := command{"/usr/sbin/postqueue", []string{"-j"}}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/units"
@@ -19,6 +20,15 @@ type postfix struct {
 	configDir string   // empty: the default instance
 	dirs      []string // where programs are looked for; nil: the usual directories
 	root      bool     // they run as root, and trust nobody else's configuration
+
+	// readMainCF reads main.cf once, however many parameters are asked for. An instance of another run reads it anew.
+	readMainCF func() (mainCF, error)
+}
+
+func newPostfix(configDir string, dirs []string, root bool) postfix {
+	p := postfix{configDir: configDir, dirs: dirs, root: root}
+	p.readMainCF = sync.OnceValues(p.openMainCF)
+	return p
 }
 
 // command returns the command line of one of Postfix's programs for this instance.
@@ -85,9 +95,9 @@ func (p postfix) queueDir(ctx context.Context) (string, error) {
 	dir, err := p.plainSetting("queue_directory", "/var/spool/postfix")
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return "", noConfig(p.mainCF(), notFound)
+		return "", noConfig(p.mainCFPath(), notFound)
 	case errors.Is(err, os.ErrPermission):
-		return "", noConfig(p.mainCF(), permissionDenied)
+		return "", noConfig(p.mainCFPath(), permissionDenied)
 	}
 	if err == nil && filepath.IsAbs(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "active")); !errors.Is(err, os.ErrNotExist) {
@@ -119,57 +129,73 @@ func (p postfix) setting(ctx context.Context, parameter string) string {
 	return value
 }
 
-func (p postfix) mainCF() string {
+func (p postfix) mainCFPath() string {
 	if p.configDir == "" {
 		return "/etc/postfix/main.cf"
 	}
 	return filepath.Join(p.configDir, "main.cf")
 }
 
-// plainSetting returns a parameter as main.cf has it. Root reads only a main.cf that nobody else can change: it says
-// which directories are read.
+// plainSetting returns a parameter as main.cf has it.
 func (p postfix) plainSetting(parameter, byDefault string) (string, error) {
-	if p.root {
-		if err := p.trustConfig(rootUser); err != nil {
-			return "", err
-		}
-	}
-	f, err := os.Open(p.mainCF())
+	settings, err := p.readMainCF()
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	return plainSetting(f, parameter, byDefault)
+	return settings.plain(parameter, byDefault)
 }
 
-// errNotPlain says that only Postfix itself can evaluate a setting.
-var errNotPlain = errors.New("the setting refers to others")
+// openMainCF reads main.cf. Root reads only one that nobody else can change: it says which directories are read.
+func (p postfix) openMainCF() (mainCF, error) {
+	if p.root {
+		if err := p.trustConfig(rootUser); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.Open(p.mainCFPath())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parseMainCF(f)
+}
 
-// plainSetting returns the value of a parameter in a main.cf: the last one, as in postconf(5), or the default if
-// there is none. The error is errNotPlain, or that of reading.
-func plainSetting(mainCF io.Reader, parameter, byDefault string) (string, error) {
-	value, current := byDefault, false
-	lines := bufio.NewScanner(mainCF)
+// mainCF is what a main.cf sets: the text of each parameter, the last one if there are several, as in postconf(5).
+type mainCF map[string]string
+
+// parseMainCF reads a main.cf. The error is that of reading.
+func parseMainCF(r io.Reader) (mainCF, error) {
+	settings, current := mainCF{}, ""
+	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Text()
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case trimmed == "" || trimmed[0] == '#':
-		case line[0] == ' ' || line[0] == '\t': // continues the line before
-			if current {
-				value += " " + trimmed
-			}
-		default:
+		case line[0] != ' ' && line[0] != '\t':
 			name, text, _ := strings.Cut(line, "=")
-			if current = strings.TrimSpace(name) == parameter; current {
-				value = strings.TrimSpace(text)
-			}
+			current = strings.TrimSpace(name)
+			settings[current] = strings.TrimSpace(text)
+		case current != "": // continues the line before
+			settings[current] += " " + trimmed
 		}
 	}
-	if strings.ContainsAny(value, "$ \t\r\v\f") {
+	return settings, lines.Err()
+}
+
+// errNotPlain says that only Postfix itself can evaluate a setting.
+var errNotPlain = errors.New("the setting refers to others")
+
+// plain returns the value of a parameter, or the default if it is not set. The error is errNotPlain.
+func (m mainCF) plain(parameter, byDefault string) (string, error) {
+	value, set := m[parameter]
+	switch {
+	case !set:
+		return byDefault, nil
+	case strings.ContainsAny(value, "$ \t\r\v\f"):
 		return "", errNotPlain
 	}
-	return value, lines.Err()
+	return value, nil
 }
 
 func (p postfix) mailVersion(ctx context.Context) string {

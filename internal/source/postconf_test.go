@@ -10,6 +10,15 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
+// plainSetting returns queue_directory as a main.cf sets it.
+func plainSetting(text string) (string, error) {
+	settings, err := parseMainCF(strings.NewReader(text))
+	if err != nil {
+		return "", err
+	}
+	return settings.plain("queue_directory", "/default")
+}
+
 func TestPlainSetting(t *testing.T) {
 	tests := []struct {
 		name, mainCF, want string
@@ -35,7 +44,7 @@ func TestPlainSetting(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := plainSetting(strings.NewReader(tt.mainCF), "queue_directory", "/default")
+			got, err := plainSetting(tt.mainCF)
 			if (err != nil) != tt.fails || (!tt.fails && got != tt.want) {
 				t.Errorf("got %q, %v; want %q", got, err, tt.want)
 			}
@@ -76,7 +85,7 @@ func TestQueueDir(t *testing.T) {
 			})
 			configDir := t.TempDir()
 			writeFile(t, filepath.Join(configDir, "main.cf"), tt.mainCF+"\n", 0o644)
-			got, err := postfix{configDir: configDir, dirs: []string{programs}}.queueDir(t.Context())
+			got, err := newPostfix(configDir, []string{programs}, false).queueDir(t.Context())
 			said := strings.NewReplacer(programs+"/", "", configDir, "CONFIG").Replace(errorText(err))
 			if got != tt.want || said != tt.err {
 				t.Errorf("got %s, %q; want %s, %q", got, said, tt.want, tt.err)
@@ -90,7 +99,7 @@ func TestPathOfMainCF(t *testing.T) {
 		"":                 "/etc/postfix/main.cf",
 		"/etc/postfix-out": "/etc/postfix-out/main.cf",
 	} {
-		if got := (postfix{configDir: dir}).mainCF(); got != want {
+		if got := newPostfix(dir, nil, false).mainCFPath(); got != want {
 			t.Errorf("%s: got %s, want %s", dir, got, want)
 		}
 	}
@@ -117,7 +126,7 @@ func TestShowsUTF8(t *testing.T) {
 			})
 			configDir := t.TempDir()
 			writeFile(t, filepath.Join(configDir, "main.cf"), tt.mainCF+"\n", 0o644)
-			if got := (postfix{configDir: configDir, dirs: []string{programs}}).showsUTF8(t.Context()); got != tt.want {
+			if got := newPostfix(configDir, []string{programs}, false).showsUTF8(t.Context()); got != tt.want {
 				t.Errorf("got %v", got)
 			}
 		})
@@ -187,7 +196,7 @@ func TestLimits(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := postfix{configDir: t.TempDir(), dirs: []string{install(t, map[string]string{"postconf": tt.postconf})}}
+			p := newPostfix(t.TempDir(), []string{install(t, map[string]string{"postconf": tt.postconf})}, false)
 			writeFile(t, filepath.Join(p.configDir, "main.cf"), tt.mainCF+"\n", 0o644)
 			if got := (&live{postfix: &p}).Limits(t.Context()); got != (queue.Limits{Active: tt.active, RunDelay: tt.run}) {
 				t.Errorf("%+v", got)
@@ -203,7 +212,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestSpace(t *testing.T) {
-	p := postfix{configDir: t.TempDir()}
+	p := newPostfix(t.TempDir(), nil, false)
 	writeFile(t, filepath.Join(p.configDir, "main.cf"), "message_size_limit = 5\nqueue_minfree = 6\n", 0o644)
 	dir := t.TempDir()
 	space := (&live{postfix: &p, dir: dir}).Space(t.Context())

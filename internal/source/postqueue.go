@@ -89,8 +89,8 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	}
 	if dir, ok := refusedDir(stderr); ok {
 		// It is refused before it is looked for.
-		if _, err := os.Stat(p.mainCF()); errors.Is(err, fs.ErrNotExist) {
-			return noConfig(p.mainCF(), notFound)
+		if _, err := os.Stat(p.mainCFPath()); errors.Is(err, fs.ErrNotExist) {
+			return noConfig(p.mainCFPath(), notFound)
 		}
 		listed := postfix{dirs: p.dirs, root: p.root}.presentValue(ctx, "alternate_config_directories")
 		return fmt.Errorf("the default instance does not list configuration directory %s; as root: %s",

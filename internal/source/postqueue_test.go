@@ -168,7 +168,7 @@ echo "postqueue: fatal: specify \"alternate_config_directories = ...\" in /etc/p
 		t.Run(tt.name, func(t *testing.T) {
 			dir := install(t, map[string]string{"postqueue": tt.script, "postconf": "echo root, icinga"})
 			_, err := (&Postqueue{
-				postfix{configDir: tt.config, dirs: []string{dir}},
+				newPostfix(tt.config, []string{dir}, false),
 			}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			if err == nil || dirOf(err, dir) != tt.want {
 				t.Errorf("got  %v\nwant %v", err, tt.want)
@@ -213,7 +213,7 @@ echo "BF7D49EA4C2!     263 Mon Nov 23 17:37:12 MAILER-DAEMON"; echo; echo "-- 0 
 			t.Setenv("LC_ALL", "de_DE.UTF-8")
 			dir := install(t, map[string]string{"postqueue": tt.script})
 			visit, visited := collect()
-			p := &Postqueue{postfix{configDir: tt.config, dirs: []string{dir}}}
+			p := &Postqueue{newPostfix(tt.config, []string{dir}, false)}
 			facts, err := p.Read(t.Context(), queue.Envelopes, visit)
 			if err != nil {
 				t.Fatal(err)
@@ -233,7 +233,8 @@ func TestPostqueueIsFoundThroughPostconf(t *testing.T) {
 	elsewhere := install(t, map[string]string{"postqueue": "echo '" + jsonLine + "'"})
 	dir := install(t, map[string]string{"postconf": `[ "$*" = "-h command_directory" ] && echo ` + elsewhere})
 	visit, visited := collect()
-	if _, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, visit); err != nil ||
+	p := &Postqueue{newPostfix("", []string{dir}, false)}
+	if _, err := p.Read(t.Context(), queue.Envelopes, visit); err != nil ||
 		len(*visited) != 1 {
 		t.Errorf("%d messages, %v", len(*visited), err)
 	}
@@ -277,7 +278,7 @@ func TestPostqueueMissing(t *testing.T) {
 		"postconf fails":          {"postconf": "exit 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&Postqueue{postfix{dirs: []string{install(t, programs)}}}).Read(t.Context(), queue.Envelopes,
+			_, err := (&Postqueue{newPostfix("", []string{install(t, programs)}, false)}).Read(t.Context(), queue.Envelopes,
 				func(*queue.Message) {})
 			if err == nil || !strings.HasPrefix(err.Error(), "postqueue not found in ") {
 				t.Errorf("error %v", err)
@@ -299,7 +300,7 @@ func TestPostqueueHangs(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			messages := 0
-			_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(ctx, queue.Envelopes, func(*queue.Message) {
+			_, err := (&Postqueue{newPostfix("", []string{dir}, false)}).Read(ctx, queue.Envelopes, func(*queue.Message) {
 				messages++
 				cancel(context.DeadlineExceeded)
 			})
@@ -317,7 +318,7 @@ func TestPostqueueLeavesNothingBehind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pidFile := filepath.Join(t.TempDir(), "pid")
 			dir := install(t, map[string]string{"postqueue": "sleep 1000 >/dev/null 2>&1 & echo $! >" + pidFile + "\n" + rest})
-			_, _ = (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
+			_, _ = (&Postqueue{newPostfix("", []string{dir}, false)}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 			waitGone(t, pidFile)
 		})
 	}
@@ -351,7 +352,8 @@ func TestDiagnosticsAreCapped(t *testing.T) {
 while [ $i -lt 3000 ]; do echo "postqueue: warning: main.cf: unused parameter number $i"; i=$((i+1)); done >&2
 echo "postqueue: fatal: User nagios(105) is not allowed to view the mail queue" >&2; exit 69`
 	dir := install(t, map[string]string{"postqueue": script, "postconf": "exit 1"})
-	_, err := (&Postqueue{postfix{dirs: []string{dir}}}).Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
+	p := &Postqueue{newPostfix("", []string{dir}, false)}
+	_, err := p.Read(t.Context(), queue.Envelopes, func(*queue.Message) {})
 	want := "user nagios is not allowed to view the mail queue; as root: add nagios to authorized_mailq_users in main.cf"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

@@ -149,7 +149,7 @@ func (req Request) read(ctx context.Context, instance queue.Instance, maxOpenFil
 }
 
 func (req Request) postfix(configDir string) postfix {
-	return postfix{configDir: configDir, dirs: req.programDirs, root: os.Geteuid() == 0}
+	return newPostfix(configDir, req.programDirs, os.Geteuid() == 0)
 }
 
 func summarize(ctx context.Context, src queue.Source, q queue.Query) queue.Reading {

@@ -15,7 +15,7 @@ import (
 // configuration of this instance: main.cf names the programs that Postfix's own start, and they would run as root.
 // It judges main.cf, its directory, and everything on the way to them, also behind links.
 func (p postfix) trustConfig(owner uint32) error {
-	dir := cmp.Or(p.configDir, filepath.Dir(p.mainCF()))
+	dir := cmp.Or(p.configDir, filepath.Dir(p.mainCFPath()))
 	// Not a cleaned path: the kernel takes .. for the directory above the target of a link.
 	_, suspectFile := trustPath(dir+"/main.cf", owner)
 	last, suspectDir := trustPath(dir, owner)

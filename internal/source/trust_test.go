@@ -120,7 +120,7 @@ func TestTrustConfig(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			top := newDirectory(t)
 			dir := tt.arrange(top)
-			err := trustBelow(top.name, postfix{configDir: dir}, uint32(os.Geteuid())+tt.owner)
+			err := trustBelow(top.name, newPostfix(dir, nil, false), uint32(os.Geteuid())+tt.owner)
 			said := strings.ReplaceAll(errorText(err), top.name, "TOP")
 			if !strings.HasPrefix(said, tt.want) || (err != nil) != (tt.want != "") {
 				t.Errorf("got  %s\nwant %s", said, tt.want)
@@ -198,7 +198,7 @@ func TestRootTrustsRootOnly(t *testing.T) {
 	}
 	ran := filepath.Join(t.TempDir(), "ran")
 	programs := install(t, map[string]string{"postconf": "echo >" + ran, "postqueue": "echo >" + ran})
-	p := postfix{configDir: configDir, dirs: []string{programs}, root: true}
+	p := newPostfix(configDir, []string{programs}, true)
 	mainCF := configDir + "/main.cf"
 	want := mainCF + " belongs to another user, and Postfix would run, as root, the programs that it names; " +
 		"run this as an ordinary user, or, if the configuration can be trusted, as root: chown -h root " + mainCF
