@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/check"
@@ -41,6 +42,8 @@ type options struct {
 	Warning    thresholds.Rules     `arg:"-w,--warning"`
 	Critical   thresholds.Rules     `arg:"-c,--critical"`
 	Perfdata   queue.MetricPatterns `arg:"--perfdata"`
+	NoFindings bool                 `arg:"--no-findings"`
+	MaxOutput  maxOutput            `arg:"--max-output"`
 	MailServer mailServer           `arg:"-M,--mailserver"`
 	cli.Common
 	checkMailqOptions
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (
 }
 
 func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer) (exitCode int) {
-	opts := options{Common: cli.Defaults()}
+	opts := options{Common: cli.Defaults(), MaxOutput: check.MaxText}
 	err := cli.Parse(args, &opts, &opts.Common)
 	switch {
 	case errors.Is(err, cli.ErrHelp):
@@ -74,16 +77,21 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 
 	ctx, cancel := opts.WithTimeout(ctx)
 	defer cancel()
-	needReasons := opts.Warning.MentionReasons() || opts.Critical.MentionReasons() || opts.perfdata().NeedReasons()
-	breakdown := opts.Verbose >= check.DetailBreakdown
-	readings := source.ReadAll(ctx, opts.Request(stdin, needReasons, breakdown))
+	judged := check.Options{
+		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
+		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, MaxText: int(opts.MaxOutput),
+		LabelInstances: opts.SeveralInstances(),
+	}
+	request := opts.Request(stdin, judged.Metrics())
+	request.Breakdown = opts.Verbose >= check.DetailBreakdown
+	if !opts.NoFindings {
+		request.Findings = func(s *queue.Summary) bool { return check.Alerts(s, judged) }
+	}
+	readings := source.ReadAll(ctx, request)
 	if opts.Input == "" && source.HasListing(stdin) {
 		return check.Failed(cli.UnreadInput).Write(stdout)
 	}
-	return check.Judge(readings, check.Options{
-		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
-		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, LabelInstances: opts.SeveralInstances(),
-	}).Write(stdout)
+	return check.Judge(readings, judged).Write(stdout)
 }
 
 func (o *options) perfdata() queue.Selection {
@@ -94,5 +102,19 @@ func (o *options) checkPerfdata() error {
 	if err := o.perfdata().Check(); err != nil {
 		return fmt.Errorf("--perfdata: %w", err)
 	}
+	return nil
+}
+
+// maxOutput is the most text, in bytes.
+type maxOutput int
+
+// UnmarshalText reads a number of bytes. Below the least there is no room for line 1.
+func (m *maxOutput) UnmarshalText(text []byte) error {
+	const least, most = 1 << 10, 1 << 20
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < least || n > most {
+		return fmt.Errorf(`invalid size "%s": want %d to %d bytes`, text, least, most)
+	}
+	*m = maxOutput(n)
 	return nil
 }

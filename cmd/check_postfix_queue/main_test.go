@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,7 +48,8 @@ func TestPanicIsUnknown(t *testing.T) {
 }
 
 func TestDefaultsAreDocumented(t *testing.T) {
-	scripttest.DefaultsAreDocumented(t, cli.Defaults(), usage, nil)
+	others := map[string]string{"max-output": strconv.Itoa(check.MaxText)}
+	scripttest.DefaultsAreDocumented(t, cli.Defaults(), usage, others)
 }
 
 func TestOptionsAreDocumented(t *testing.T) {

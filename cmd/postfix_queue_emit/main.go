@@ -112,8 +112,12 @@ func (p *program) run(ctx context.Context, args []string, stdin *os.File) (exitC
 func (o *options) read(ctx context.Context, stdin *os.File) []queue.Reading {
 	ctx, cancel := o.WithTimeout(ctx)
 	defer cancel()
-	request := o.Request(stdin, o.selection().NeedReasons(), o.Breakdown)
-	request.IDs = o.Format.IDs
+	request := o.Request(stdin, o.selection().Metrics())
+	request.IDs, request.Breakdown = o.Format.IDs, o.Breakdown
+	request.Reasons = request.Reasons || o.Breakdown
+	if o.Format.Snapshot {
+		request.Tops, request.Findings = true, func(*queue.Summary) bool { return true }
+	}
 	if !o.looksTwice() {
 		request.Stuck = 0
 	}

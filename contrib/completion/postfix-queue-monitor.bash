@@ -3,7 +3,7 @@
 # /usr/share/bash-completion/completions under the name of each program, or source it.
 
 _postfix_queue_metrics="emails size age recipients forced_expire corrupt
-	arrived_5m arrived_1h future expiring spool_free spool_free_inodes up
+	arrived_5m arrived_1h future expiring spool_free spool_free_inodes top_login top_client top_sender top_domain up
 	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age
 	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age
 	deferred_connection_refused deferred_connection_timed_out deferred_host_not_found deferred_lost_connection
@@ -14,7 +14,7 @@ _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-direc
 	--allow-empty -q --queue --sender --login --client --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
-	local options="-w --warning -c --critical --perfdata -M --mailserver $_postfix_queue_common"
+	local options="-w --warning -c --critical --perfdata --no-findings --max-output -M --mailserver $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
 

@@ -1,19 +1,24 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
-// detailLines returns the lines of one instance that -v, -vv and -vvv add.
-func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
+// detailLines returns the lines of one instance that -v, -vv and -vvv add, the most important first.
+func detailLines(r queue.Reading, v verdict, labelled bool, detail int) []queue.Text {
 	if detail < DetailQueues {
 		return nil
 	}
 	var lines []queue.Text
 	if labelled {
-		lines = append(lines, "instance "+queue.Safe(r.Instance.Name))
+		if v.state == OK {
+			return []queue.Text{"instance " + queue.Safe(r.Instance.Name) + ": OK - " + v.text}
+		}
+		lines = append(lines, "instance "+queue.Safe(r.Instance.Name)+": "+queue.Text(v.state.String()))
 	}
 	s := r.Summary
 	if labelled && r.Err != nil && (s == nil || s.Down == "") {
@@ -22,24 +27,32 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 	if s == nil {
 		return lines
 	}
-	if s.Total.Messages > 0 || r.Err == nil {
-		lines = append(lines, queueTable(s)...)
-	}
 	if s.Down != "" {
 		lines = append(lines, "down: "+queue.Safe(s.Down))
 	}
-	lines = append(lines, arrivalLines(s)...)
 	for _, t := range s.Troubles {
 		if t.Severity != queue.Remark {
 			lines = append(lines, "trouble: "+queue.Safe(t.Text(s.Taken)+"; "+t.Remedy()))
 		}
 	}
+	shows := detail >= DetailBreakdown && s.Breakdown != nil && s.Total.Messages > 0
+	if shows {
+		lines = append(lines, ownerTable(s)...)
+		lines = append(lines, problemTable(s)...)
+		if v.state != OK {
+			lines = append(lines, actLines(r)...)
+		}
+		lines = append(lines, progressLines(s)...)
+	}
+	if s.Total.Messages > 0 || r.Err == nil {
+		lines = append(lines, queueTable(s)...)
+	}
+	lines = append(lines, arrivalLines(s)...)
 	switch {
-	case detail < DetailBreakdown:
-	case s.Breakdown == nil && r.Complete():
-		lines = append(lines, "no domains and no reasons: the snapshot was written without --breakdown")
-	default:
-		lines = append(lines, breakdownLines(s)...)
+	case shows:
+		lines = append(lines, ageLines(s)...)
+	case detail >= DetailBreakdown && s.Breakdown == nil && r.Complete():
+		lines = append(lines, "no senders, no reasons and no domains: the snapshot was written without --breakdown")
 	}
 	if detail >= DetailSource {
 		for _, line := range r.Trace() {
@@ -47,6 +60,18 @@ func detailLines(r queue.Reading, labelled bool, detail int) []queue.Text {
 		}
 	}
 	return lines
+}
+
+// worstFirst returns the indices of verdicts, those of the worst states first.
+func worstFirst(verdicts []verdict) []int {
+	order := make([]int, len(verdicts))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(verdicts[b].state.severity(), verdicts[a].state.severity())
+	})
+	return order
 }
 
 // arrivalLines say what has come lately and has not left, and what leaves without having been delivered.

@@ -29,6 +29,7 @@ type Options struct {
 	// Perfdata are the metrics in the performance data; nil: all that are not on demand and, of several instances, only
 	// the headlines. Those with a threshold are always in it, unless Perfdata says otherwise.
 	Perfdata queue.MetricPatterns
+	MaxText  int // bytes of text; 0: MaxText
 	// LabelInstances puts the instance's name into the labels of a single instance, too.
 	LabelInstances bool
 }
@@ -36,6 +37,9 @@ type Options struct {
 func (o Options) askFor(m queue.Metric) bool {
 	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m) || o.Perfdata.Name(m)
 }
+
+// Metrics returns those that are shown or judged, if the source knows them.
+func (o Options) Metrics() []queue.Metric { return queue.Select(o.Filter, o.askFor) }
 
 // showsPerf reports whether a metric is in the performance data.
 func (o Options) showsPerf(m queue.Metric, several bool) bool {
@@ -54,7 +58,7 @@ var headlines = []string{"emails", "size", "age"}
 // Judge compares the readings of one or more instances with the rules.
 func Judge(readings []queue.Reading, o Options) Result {
 	labelled := o.LabelInstances || len(readings) > 1
-	var result Result
+	result := Result{maxText: o.MaxText}
 	verdicts := make([]verdict, len(readings))
 	for i, reading := range readings {
 		v := judgeOne(reading, o)
@@ -73,8 +77,8 @@ func Judge(readings []queue.Reading, o Options) Result {
 		return Failed(queue.Safe(err.Error()))
 	}
 	result.Lines = []queue.Text{line1(readings, verdicts, result.State, labelled)}
-	for _, reading := range readings {
-		result.Lines = append(result.Lines, detailLines(reading, labelled, o.Detail)...)
+	for _, i := range worstFirst(verdicts) {
+		result.Lines = append(result.Lines, detailLines(readings[i], verdicts[i], labelled, o.Detail)...)
 	}
 	return result
 }
@@ -97,9 +101,10 @@ func checkLabels(readings []queue.Reading, verdicts []verdict) error {
 }
 
 type verdict struct {
-	state State
-	text  queue.Text
-	perf  []Perf
+	state   State
+	text    queue.Text
+	remarks queue.Text // what comes last in line 1
+	perf    []Perf
 }
 
 func judgeOne(r queue.Reading, o Options) verdict {
@@ -118,14 +123,25 @@ func judgeOne(r queue.Reading, o Options) verdict {
 	}
 	state, sentences, remarks := judgeTroubles(r.Summary)
 	v.state = Worst(v.state, state)
-	v.text = sentences + v.text + remarks
+	v.text = sentences + v.text
+	if v.state != OK {
+		v.text += findingsText(r.Summary)
+	}
+	v.text += v.remarks + remarks
 	return v
+}
+
+// Alerts reports whether the state of a summary is not OK, findings aside.
+func Alerts(s *queue.Summary, o Options) bool {
+	return s.Partial || judgeOne(queue.Reading{Summary: s}, o).state != OK
 }
 
 type judgement struct {
 	metric         queue.Metric
 	value          int64
+	maxUndercount  int64
 	known          bool
+	addition       queue.Text // to its words
 	warn, crit     thresholds.Range
 	warned, crited bool // whether there is such a range
 	state          State
@@ -135,14 +151,19 @@ type judgement struct {
 func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int64) bool) []judgement {
 	var list []judgement
 	for _, m := range queue.Select(s.Filter, o.askFor) {
-		j := judgement{metric: m}
+		j := judgement{metric: m, addition: manyRecipients(m, s)}
 		j.value, j.known = m.Value(s)
+		if m.MaxUndercount != nil {
+			j.maxUndercount = m.MaxUndercount(s)
+		}
 		j.warn, j.warned = o.Warn.For(m.Name)
 		j.crit, j.crited = o.Crit.For(m.Name)
 		switch {
 		case !j.known && (j.warned || j.crited):
 			j.state = Unknown
 		case !j.known:
+		case j.isOpen():
+			j.state = Unknown
 		case j.crited && breaks(j.crit, j.value):
 			j.state = Critical
 		case j.warned && breaks(j.warn, j.value):
@@ -153,16 +174,33 @@ func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int
 	return list
 }
 
+// isOpen reports whether the value may be too low to say whether it breaks a range.
+func (j judgement) isOpen() bool {
+	isOpen := func(r thresholds.Range) bool {
+		return !r.AlertsFrom(j.value) && (r.Inside || r.Alerts(j.value) || r.Alerts(j.value+j.maxUndercount))
+	}
+	switch {
+	case j.maxUndercount == 0:
+		return false
+	case j.crited && j.crit.AlertsFrom(j.value):
+		return false
+	}
+	return j.crited && isOpen(j.crit) || j.warned && isOpen(j.warn)
+}
+
 func (j judgement) finding() finding {
+	if j.state == Unknown && j.known {
+		return finding{Unknown, describe(j.metric, j.value) + queue.Text(fmt.Sprintf(" or up to %d more: there are too many different ones to count", j.maxUndercount))}
+	}
 	switch j.state {
 	case Critical:
-		return finding{Critical, breach(j.metric, j.value, j.crit)}
+		return finding{Critical, breach(j.metric, j.value, j.crit, j.addition)}
 	case Warning:
-		return finding{Warning, breach(j.metric, j.value, j.warn)}
+		return finding{Warning, breach(j.metric, j.value, j.warn, j.addition)}
 	case Unknown:
 		return finding{Unknown, "this source does not know " + queue.Text(j.metric.Name) + whoKnows(j.metric)}
 	default:
-		return finding{OK, describe(j.metric, j.value)}
+		return finding{OK, describe(j.metric, j.value) + j.addition}
 	}
 }
 
@@ -201,7 +239,8 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 	if s.Total.Messages == 0 && v.state == OK {
 		v.text = emptyText(s)
 	}
-	v.text += maskedWarnings(o) + circumstances(s, o) + heldText(s)
+	v.text += maskedWarnings(o) + circumstances(s, o)
+	v.remarks = heldText(s)
 	return v
 }
 

@@ -20,6 +20,8 @@ type Result struct {
 	State State
 	Lines []queue.Text // Lines[0] is line 1 without its state and performance data
 	Perf  []Perf
+
+	maxText int // bytes of text; 0: MaxText
 }
 
 // Perf is one item of performance data. Warn and Crit are ranges in canonical form and in the value's unit, or
@@ -37,9 +39,9 @@ const serviceName = "POSTFIX_QUEUE"
 // Limits in bytes: what Nagios and NRPE certainly pass on. Performance data is never cut, as half of it would be
 // invalid: the text of line 1 makes room for it, down to its own least length.
 const (
-	maxLine1      = 1 << 10
-	minLine1Text  = 256
-	maxDetailText = 4 << 10
+	maxLine1     = 1 << 10
+	minLine1Text = 256
+	MaxText      = 4 << 10
 )
 
 // Failed returns the answer for a check that could not be made: UNKNOWN, with the reason.
@@ -81,15 +83,23 @@ func (r Result) text() (string, error) {
 	line1 := serviceName + " " + queue.Text(r.State.String()) + " - " + r.Lines[0]
 	text := withoutPerf(shorten(line1, max(minLine1Text, maxLine1-len(perf))))
 	lines := []string{text + perf}
-	limit := maxDetailText - len(text)
-	for _, text := range r.Lines[1:] {
+	lines = append(lines, fitting(r.Lines[1:], cmp.Or(r.maxText, MaxText)-len(text))...)
+	return strings.Join(lines, "\n"), nil
+}
+
+// fitting returns the lines that fit into a number of bytes, and says how many do not.
+func fitting(texts []queue.Text, room int) (lines []string) {
+	const markRoom = 60
+	for i, text := range texts {
 		line := strings.TrimRight(withoutPerf(text), " ")
-		if limit -= 1 + len(line); limit < 0 {
-			break
+		rest := room - 1 - len(line)
+		if rest < 0 || rest < markRoom && i < len(texts)-1 {
+			return append(lines, "... "+units.Plural(int64(len(texts)-i), "more line")+": run it on the host")
 		}
+		room = rest
 		lines = append(lines, line)
 	}
-	return strings.Join(lines, "\n"), nil
+	return lines
 }
 
 // withoutPerf returns text in which nothing looks like performance data: that begins at the first |, even one

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	shownRows   = 10  // domains that a table shows
-	tableWidth  = 80  // columns of the table of domains and ages
-	reasonWidth = 160 // columns of a line with an example of a reason
+	shownRows  = 10 // domains that a table shows
+	tableWidth = 80 // columns of the table of domains and ages
 )
 
 // queueTable is the table of -v: emails, size and oldest message of each queue.
@@ -45,37 +44,24 @@ func queueTable(s *queue.Summary) []queue.Text {
 	return lines
 }
 
-// breakdownLines are the tables of -vv: what is stuck, and why.
-func breakdownLines(s *queue.Summary) []queue.Text {
-	if s.Breakdown == nil || s.Total.Messages == 0 {
-		return nil
+// ageLines are the table of recipients' domains, or one line if none of these has many.
+func ageLines(s *queue.Summary) []queue.Text {
+	r, domains := s.Breakdown.Recipients, s.Breakdown.Domains
+	if len(r.Rows) > shownRows && isFlat(r.Rows[0].Count, r.Total.Count) {
+		return []queue.Text{queue.Text(fmt.Sprintf("%d recipients in %s domains, none above %d",
+			r.Total.Count, distinct(domains), r.Rows[0].Count+r.MaxUndercount))}
 	}
-	lines := reasonTable(s.Breakdown.Reasons)
-	lines = append(lines, ageTable(s.Breakdown.Recipients, s.NoArrivalTimes)...)
-	return append(lines, senderTable(s.Breakdown.Senders)...)
+	return ageTable(r, s.NoArrivalTimes)
 }
 
-func reasonTable(reasons []queue.ReasonCount) []queue.Text {
-	if len(reasons) == 0 {
-		return nil
-	}
-	lines := []queue.Text{"emails  why they wait, most often"}
-	for _, r := range reasons {
-		line := fmt.Sprintf("%6d  %s", r.Messages, r.Category.Title())
-		if r.Example != "" {
-			line += ": " + r.Example
-		}
-		lines = append(lines, shorten(queue.Safe(line), reasonWidth))
-	}
-	return lines
-}
+// isFlat reports whether the largest of many parts is still a small one, under 5 %.
+func isFlat(largest, total int64) bool { return largest*20 < total }
 
-func senderTable(r queue.Ranking) []queue.Text {
-	lines := []queue.Text{"emails  sender domain" + atLeast(r)}
-	for _, row := range shown(r) {
-		lines = append(lines, queue.Text(fmt.Sprintf("%6d  %s", row.Count, domainCell(row.Key, tableWidth-8))))
+func distinct(d queue.Distinct) string {
+	if d.AtLeast {
+		return fmt.Sprintf("at least %d", d.Number)
 	}
-	return lines
+	return strconv.FormatInt(d.Number, 10)
 }
 
 // ageTable returns the recipients' domains against the ages of their messages, as qshape(1) does. No cell is
@@ -111,10 +97,13 @@ func ageTable(r queue.Ranking, noArrivalTimes bool) []queue.Text {
 		room -= 1 + widths[i]
 	}
 	domains := []queue.Text{"domain"}
-	width := len(domains[0])
 	for _, row := range rows {
 		domains = append(domains, domainCell(row.Key, room))
-		width = max(width, len(domains[len(domains)-1]))
+	}
+	tellApart(domains)
+	width := 0
+	for _, domain := range domains {
+		width = max(width, len(domain))
 	}
 	lines := []queue.Text{title}
 	for i, line := range cells {
@@ -152,15 +141,27 @@ func shown(r queue.Ranking) []queue.RankingRow {
 	return rows
 }
 
-// domainCell returns a domain as one word that fits into the width. It keeps the end of a long one, which says
-// whose it is.
+// domainCell returns a domain as one word that fits into the width. Of a long one the middle is left out: its beginning
+// tells it from others, and its end says whose it is.
 func domainCell(domain string, width int) queue.Text {
 	const mark = "..."
 	cell := queue.Safe(strings.ReplaceAll(domain, " ", "?"))
 	if len(cell) <= width {
 		return cell
 	}
-	return mark + cell[len(cell)-width+len(mark):]
+	end := (width - len(mark)) / 2
+	return cell[:width-len(mark)-end] + mark + cell[len(cell)-end:]
+}
+
+// tellApart numbers cells that look the same although they stand for different domains.
+func tellApart(cells []queue.Text) {
+	seen := map[queue.Text]int{}
+	for i, cell := range cells {
+		if seen[cell]++; seen[cell] > 1 {
+			mark := queue.Text(fmt.Sprintf("~%d", seen[cell]))
+			cells[i] = cell[:max(0, len(cell)-len(mark))] + mark
+		}
+	}
 }
 
 // compact writes a count in at most width characters, 4 or more, rounded down.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -29,6 +30,10 @@ func whoKnows(m queue.Metric) queue.Text {
 		return " (that takes the queue files and main.cf: use the source spool, as root or the mail owner)"
 	case m.Name == "arrived_5m", m.Name == "arrived_1h", m.Name == "future":
 		return " (neither a text listing nor an old snapshot says)"
+	case m.Name == "top_login", m.Name == "top_client":
+		return " (only the source spool sees logins and clients: run this as root or the mail owner, or judge a snapshot made so)"
+	case m.Name == "top_sender", m.Name == "top_domain":
+		return " (an old snapshot does not say)"
 	case m.Name == "spool_free", m.Name == "spool_free_inodes":
 		return " (a listing does not say, and not every file system counts inodes)"
 	case m.Dimension == queue.ByReason:
@@ -38,6 +43,21 @@ func whoKnows(m queue.Metric) queue.Text {
 }
 
 var emails, _ = queue.Lookup(thresholds.DefaultMetric)
+
+// manyRecipients adds to the number of emails how many recipients they have, if these are ten times as many: a few
+// emails to thousands of people are much mail.
+func manyRecipients(m queue.Metric, s *queue.Summary) queue.Text {
+	if m.Name != emails.Name || s.Total.Messages == 0 || s.Total.Recipients < 10*s.Total.Messages {
+		return ""
+	}
+	return queue.Text(fmt.Sprintf(" to %d recipients", s.Total.Recipients))
+}
+
+// topWords are what the numbers of the one that has most are called.
+var topWords = map[string]string{
+	"top_login": "from one login", "top_client": "from one client address", "top_sender": "from one sender domain",
+	"top_domain": "for one domain",
+}
 
 func describe(m queue.Metric, value int64) queue.Text {
 	return phrase(m, m.Unit.Format(value), value)
@@ -68,6 +88,8 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 		text = number + " arrived in the last hour"
 	case m.Name == "future":
 		text = number + " from the future"
+	case topWords[m.Name] != "":
+		text = number + " " + topWords[m.Name]
 	case m.Name == "spool_free":
 		text = number + " free for the queue"
 	case m.Name == "spool_free_inodes":
@@ -78,12 +100,12 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 
 // breach returns a metric, its value and the range that it broke. If rounding made the value look like a limit,
 // both are exact.
-func breach(m queue.Metric, value int64, r thresholds.Range) queue.Text {
+func breach(m queue.Metric, value int64, r thresholds.Range, addition queue.Text) queue.Text {
 	number, limit := m.Unit.Format(value), m.Unit.FormatLimit
 	if number == limit(r.Start) || number == limit(r.End) {
 		number, limit = m.Unit.FormatExact(float64(value)), m.Unit.FormatExact
 	}
-	return phrase(m, number, value) + " (" + queue.Text(side(float64(value), r, limit)) + ")"
+	return phrase(m, number, value) + addition + " (" + queue.Text(side(float64(value), r, limit)) + ")"
 }
 
 func side(value float64, r thresholds.Range, limit func(float64) string) string {

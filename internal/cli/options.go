@@ -91,12 +91,16 @@ func (o *Common) Filter() queue.Filter {
 	}
 }
 
-// Request returns what the options ask to read. needReasons and breakdown say what the program needs beyond them.
-func (o *Common) Request(stdin *os.File, needReasons, breakdown bool) source.Request {
+// Request returns what the options ask to read, and what the metrics need.
+func (o *Common) Request(stdin *os.File, metrics []queue.Metric) source.Request {
+	query := queue.Query{Filter: o.Filter(), Reasons: o.CountReasons, Stuck: time.Duration(o.Stuck)}
+	for _, m := range metrics {
+		query.Need(m)
+	}
 	return source.Request{
 		ConfigDirs: o.ConfigDirs, AllInstances: o.AllInstances, Source: o.Source, QueueDir: o.QueueDir,
 		Input: o.Input, Stdin: stdin, MaxAge: time.Duration(o.MaxAge), AllowEmpty: o.AllowEmpty,
-		Query: queue.Query{Filter: o.Filter(), Reasons: o.CountReasons || needReasons, Breakdown: breakdown, Stuck: time.Duration(o.Stuck)},
+		Query: query,
 	}
 }
 

@@ -120,10 +120,10 @@ func TestQueuesFilter(t *testing.T) {
 func TestRequest(t *testing.T) {
 	ignoreRegexps := cmpopts.IgnoreUnexported(queue.Pattern{}, source.Request{})
 	tests := []struct {
-		name                   string
-		args                   string
-		needReasons, breakdown bool
-		want                   source.Request
+		name    string
+		args    string
+		metrics []string
+		want    source.Request
 	}{
 		{
 			name: "defaults",
@@ -171,11 +171,10 @@ func TestRequest(t *testing.T) {
 			want: source.Request{Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Reasons: true}},
 		},
 		{
-			name:        "reasons and domains that the program needs",
-			needReasons: true,
-			breakdown:   true,
+			name:    "what metrics need",
+			metrics: []string{"emails", "deferred_other", "top_login"},
 			want: source.Request{
-				Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Reasons: true, Breakdown: true},
+				Source: "auto", MaxAge: 5 * time.Minute, Query: queue.Query{Reasons: true, Tops: true},
 			},
 		},
 	}
@@ -185,7 +184,12 @@ func TestRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := opts.Request(os.Stdin, tt.needReasons, tt.breakdown)
+			var metrics []queue.Metric
+			for _, name := range tt.metrics {
+				m, _ := queue.Lookup(name)
+				metrics = append(metrics, m)
+			}
+			got := opts.Request(os.Stdin, metrics)
 			if got.Stdin != os.Stdin {
 				t.Error("standard input is missing")
 			}

@@ -56,7 +56,11 @@ func readings() []queue.Reading {
 			Instance: queue.Instance{Name: "local"},
 			Summary: &queue.Summary{
 				Taken: now, AsOf: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
-				IDs:      []byte("0A1B2C\n4jY9bw2tYhz1SRtX\n"),
+				IDs: []byte("0A1B2C\n4jY9bw2tYhz1SRtX\n"),
+				Tops: &queue.Tops{
+					Login: &queue.Top{Messages: 21}, Client: &queue.Top{Messages: 22},
+					Sender: queue.Top{Messages: 23}, Domain: queue.Top{Messages: 24},
+				},
 				Arrivals: &queue.Arrivals{Last5m: 4, Last1h: 7, Ahead: 1}, Expiring: new(int64(5)),
 				Space: &queue.Space{FreeBytes: 1 << 30, FreeInodes: new(int64(65536))},
 				Queues: map[queue.Name]*queue.Tally{

@@ -1,37 +1,50 @@
 package queue
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// Breakdown says what the messages of a Summary are. Its size is bounded whatever is in the queue.
+// Breakdown says what the messages are. Its size is bounded whatever is in the queue.
 type Breakdown struct {
-	Recipients Ranking // recipients that wait, by domain
-	Senders    Ranking // messages, by the sender's domain
-	// Reasons says why messages wait that are deferred or on hold, the most frequent first. A message whose
-	// recipients wait for different reasons counts once for each.
-	Reasons []ReasonCount
+	Logins, Clients, Senders Owners // whose messages they are; of logins and clients only KnowsClients sources know
+	// Problems says why mail waits, what most messages wait for first. A message whose recipients wait for different
+	// reasons counts for each.
+	Problems     []Problem
+	MoreProblems bool     // there are, or may be, others
+	Recipients   Ranking  // recipients that wait, by domain
+	Domains      Distinct // of recipients
+	NextTries    Span     // of deferred mail, zero if unknown
+	// Largest is the message that waits for most recipients; its ID is empty if none waits for many.
+	Largest LargeMessage
 }
 
-// ReasonCount is a category of deferral reasons.
-type ReasonCount struct {
-	Category Category
-	Messages int64
-	// Example is the most frequent reason of the category: Postfix's text without "delivery temporarily
-	// suspended", at most 240 bytes; empty if there is none.
-	Example string
+// Span is a time from First to Last.
+type Span struct{ First, Last time.Time }
+
+func (s *Span) add(t time.Time) {
+	if s.First.IsZero() || t.Before(s.First) {
+		s.First = t
+	}
+	s.Last = latest(s.Last, t)
 }
+
+// LargeMessage is a message to many recipients.
+type LargeMessage struct {
+	ID, Sender string
+	Waiting    int64 // recipients that it waits for
+	Done       int64 // other recipients; 0 if the source does not know
+}
+
+// manyRecipients is how many make a message large.
+const manyRecipients = 100
 
 const (
-	rankedKeys     = 1024 // different domains that are counted at the same time
-	rankedExamples = 64   // different reasons of a category that are counted
-	rankingRows    = 20   // domains in a Breakdown
-	maxDomain      = 255  // bytes, RFC 1035
-	maxExample     = 240
+	rankedKeys  = 1024 // different domains that are counted at the same time
+	rankingRows = 20   // domains in a Breakdown
+	maxDomain   = 255  // bytes, RFC 1035
 )
 
 // NoDomain is the domain of an address without one.
@@ -50,79 +63,89 @@ func domainOf(address string) string {
 	return strings.ToLower(domain[max(0, len(domain)-maxDomain):])
 }
 
+// breakdownBuilder makes a Breakdown.
 type breakdownBuilder struct {
-	classifier classifier
+	Breakdown
+	owners     *ownersCounter
+	problems   *problemCounter
 	recipients *ranker
-	senders    *ranker
-	counts     map[Category]int64
-	examples   map[Category]*ranker
-	seen       []Category // in one message
+	distinct   *distinctCounters
+	domains    distinctCounter
 }
 
-func newBreakdownBuilder(q Query) *breakdownBuilder {
-	if !q.Reasons && !q.Breakdown {
-		return nil
+func newBreakdownBuilder() *breakdownBuilder {
+	distinct := newDistinctCounters()
+	return &breakdownBuilder{
+		distinct: distinct, owners: newOwnersCounter(distinct), problems: newProblemCounter(distinct), recipients: newRanker(rankedKeys),
 	}
-	b := &breakdownBuilder{counts: map[Category]int64{}}
-	for _, category := range Categories() {
-		b.counts[category] = 0
-	}
-	if q.Breakdown {
-		b.recipients, b.senders = newRanker(rankedKeys), newRanker(rankedKeys)
-		b.examples = map[Category]*ranker{}
-	}
-	return b
 }
 
 // add counts a message for the given recipients among its own.
 func (b *breakdownBuilder) add(m *Message, recipients []Recipient, age time.Duration) {
-	b.addReasons(m.Queue, recipients)
-	if b.recipients == nil {
-		return
-	}
+	b.owners.add(m)
+	b.problems.count(m, recipients)
 	column := ageColumn(age)
-	if m.Sender != "" { // without one the line was unreadable
-		b.senders.add(domainOf(m.Sender), column)
-	}
 	for _, r := range recipients {
-		b.recipients.add(domainOf(r.Address), column)
+		domain := domainOf(r.Address)
+		b.recipients.add(domain, column)
+		b.domains.add(b.distinct, domain)
+	}
+	if m.Queue == Deferred && !m.Due.IsZero() {
+		b.NextTries.add(m.Due)
+	}
+	if n := int64(len(recipients)); n >= manyRecipients && n > b.Largest.Waiting {
+		b.Largest = LargeMessage{strings.Clone(m.ID), strings.Clone(m.Sender), n, m.Done}
 	}
 }
 
-func (b *breakdownBuilder) addReasons(name Name, recipients []Recipient) {
+func (b *breakdownBuilder) breakdown() *Breakdown {
+	result := b.Breakdown
+	result.Logins, result.Clients, result.Senders = b.owners.logins.owners(), b.owners.clients.owners(), b.owners.senders.owners()
+	result.Problems, result.MoreProblems = b.problems.problems()
+	result.Domains = b.domains.number()
+	result.Recipients = b.recipients.ranking(rankingRows)
+	return &result
+}
+
+// reasonCounter counts messages by the categories of their deferral reasons.
+type reasonCounter struct {
+	classifier classifier
+	counts     map[Category]int64
+	seen       []Category // in one message
+}
+
+func newReasonCounter() *reasonCounter {
+	c := &reasonCounter{counts: map[Category]int64{}}
+	for _, category := range Categories() {
+		c.counts[category] = 0
+	}
+	return c
+}
+
+// add counts a message for the given recipients among its own.
+func (c *reasonCounter) add(name Name, recipients []Recipient) {
 	switch name {
 	case Hold:
-		b.counts[OnHold]++
+		c.counts[OnHold]++
 		return
 	case Deferred, "": // if a listing does not name the queue, only deferred mail has reasons
 	default:
 		return
 	}
-	b.seen = b.seen[:0]
+	c.seen = c.seen[:0]
 	for _, r := range recipients {
 		if r.Reason == "" {
 			continue
 		}
-		category := b.classifier.classify(r.Reason)
-		if !slices.Contains(b.seen, category) {
-			b.seen = append(b.seen, category)
-			b.counts[category]++
-			b.addExample(category, r.Reason)
+		category := c.classifier.classify(r.Reason)
+		if !slices.Contains(c.seen, category) {
+			c.seen = append(c.seen, category)
+			c.counts[category]++
 		}
 	}
-	if len(b.seen) == 0 && name == Deferred {
-		b.counts[Unrecorded]++
+	if len(c.seen) == 0 && name == Deferred {
+		c.counts[Unrecorded]++
 	}
-}
-
-func (b *breakdownBuilder) addExample(category Category, reason string) {
-	if b.examples == nil {
-		return
-	}
-	if b.examples[category] == nil {
-		b.examples[category] = newRanker(rankedExamples)
-	}
-	b.examples[category].add(firstBytes(strings.TrimPrefix(reason, suspended), maxExample), 0)
 }
 
 // suspended is what the queue manager puts before the reason of a message that it did not try because another one
@@ -138,25 +161,4 @@ func firstBytes(text string, n int) string {
 		n--
 	}
 	return text[:n]
-}
-
-func (b *breakdownBuilder) breakdown() *Breakdown {
-	if b.recipients == nil {
-		return nil
-	}
-	result := &Breakdown{Recipients: b.recipients.ranking(rankingRows), Senders: b.senders.ranking(rankingRows)}
-	for category, messages := range b.counts {
-		if messages == 0 {
-			continue
-		}
-		row := ReasonCount{Category: category, Messages: messages}
-		if examples := b.examples[category]; examples != nil {
-			row.Example = examples.first()
-		}
-		result.Reasons = append(result.Reasons, row)
-	}
-	slices.SortFunc(result.Reasons, func(a, b ReasonCount) int {
-		return cmp.Or(cmp.Compare(b.Messages, a.Messages), cmp.Compare(a.Category, b.Category))
-	})
-	return result
 }

@@ -38,8 +38,11 @@ type Message struct {
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
 	Login        string    // SASL login of the client that sent it; empty if it has none, or if the source does not know it
 	Client       string    // IP address of that client as logged; likewise
-	Recipients   []Recipient
-	Truncated    bool // it has more recipients than the source reads
+	// ContentFilter is the transport and next hop that content_filter or a FILTER action has set for it; likewise.
+	ContentFilter string
+	Recipients    []Recipient
+	Done          int64 // recipients that it no longer waits for; 0 if the source does not know
+	Truncated     bool  // it has more recipients than the source reads
 	// Entered and Due are what the status of the queue file says, zero if the source does not see the file: when the
 	// message came to its queue or was touched there, and when Postfix tries it next, if it is deferred.
 	Entered, Due time.Time

@@ -38,6 +38,8 @@ type Metric struct {
 	OnDemand bool
 	// Value returns the metric's value and whether the summary knows it.
 	Value func(*Summary) (value int64, known bool)
+	// MaxUndercount returns by how much the value may be too low; nil: by nothing.
+	MaxUndercount func(*Summary) int64
 }
 
 // metrics is the table: totals first, then the rows of each queue, then those of deferral reasons.
@@ -68,6 +70,10 @@ var totals = []Metric{
 		space(func(s *Space) *int64 { return &s.FreeBytes })),
 	onDemand("spool_free_inodes", units.Count, "inodes that the file system of the queue has left",
 		space(func(s *Space) *int64 { return s.FreeInodes })),
+	topMetric("top_login", "messages of the one SASL login that has most", func(t *Tops) *Top { return t.Login }),
+	topMetric("top_client", "messages of the one client address that has most", func(t *Tops) *Top { return t.Client }),
+	topMetric("top_sender", "messages of the one sender domain that has most", func(t *Tops) *Top { return &t.Sender }),
+	topMetric("top_domain", "messages that wait for the one recipient domain that has most", func(t *Tops) *Top { return &t.Domain }),
 	onDemand(FamilyUp, units.Count, "whether the mail system runs, mail moves, and the queue was read to its end", func(s *Summary) *int64 {
 		up := int64(0)
 		if s.Up() {
@@ -89,6 +95,28 @@ func onDemand(name string, unit units.Unit, help string, value func(*Summary) *i
 			return *v, true
 		},
 	}
+}
+
+func topMetric(name, help string, top func(*Tops) *Top) Metric {
+	of := func(s *Summary) *Top {
+		if s.Tops == nil {
+			return nil
+		}
+		return top(s.Tops)
+	}
+	m := onDemand(name, units.Count, help, func(s *Summary) *int64 {
+		if t := of(s); t != nil {
+			return &t.Messages
+		}
+		return nil
+	})
+	m.MaxUndercount = func(s *Summary) int64 {
+		if t := of(s); t != nil {
+			return t.MaxUndercount
+		}
+		return 0
+	}
+	return m
 }
 
 func arrivals(count func(*Arrivals) *int64) func(*Summary) *int64 {

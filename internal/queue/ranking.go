@@ -1,12 +1,6 @@
 package queue
 
-import (
-	"cmp"
-	"maps"
-	"slices"
-	"strings"
-	"time"
-)
+import "time"
 
 // AgeColumns is how many columns of ages a RankingRow has.
 const AgeColumns = 10
@@ -46,71 +40,25 @@ type RankingRow struct {
 	ByAge [AgeColumns]int64
 }
 
-// ranker finds the most frequent keys with the algorithm of Misra and Gries ("Finding repeated elements", 1982):
-// if there are too many keys, the median of their weights is taken from each, and those left without any are
-// forgotten.
+// ranker makes a Ranking.
 type ranker struct {
-	limit int
-	rows  map[string]*rankedRow
+	*frequent[[AgeColumns]int64]
 	total RankingRow
-	taken int64 // from the weight of each key
 }
 
-type rankedRow struct {
-	RankingRow       // since the key was seen, or seen again after it was forgotten
-	weight     int64 // Count less what was taken meanwhile
-}
-
-func newRanker(limit int) *ranker {
-	return &ranker{limit: limit, rows: map[string]*rankedRow{}}
-}
+func newRanker(limit int) *ranker { return &ranker{frequent: newFrequent[[AgeColumns]int64](limit)} }
 
 func (r *ranker) add(key string, column int) {
 	r.total.Count++
 	r.total.ByAge[column]++
-	row := r.rows[key]
-	if row == nil {
-		if len(r.rows) >= r.limit {
-			r.makeRoom()
-		}
-		row = &rankedRow{RankingRow: RankingRow{Key: strings.Clone(key)}}
-		r.rows[row.Key] = row
-	}
-	row.Count++
-	row.ByAge[column]++
-	row.weight++
-}
-
-func (r *ranker) makeRoom() {
-	weights := make([]int64, 0, len(r.rows))
-	for _, row := range r.rows {
-		weights = append(weights, row.weight)
-	}
-	slices.Sort(weights)
-	median := weights[len(weights)/2]
-	r.taken += median
-	maps.DeleteFunc(r.rows, func(_ string, row *rankedRow) bool {
-		row.weight -= median
-		return row.weight <= 0
-	})
+	r.frequent.add(key).row[column]++
 }
 
 // ranking returns at most n rows, those that certainly belong there.
 func (r *ranker) ranking(n int) Ranking {
-	rows := slices.DeleteFunc(r.sorted(), func(row RankingRow) bool { return row.Count <= r.taken })
-	return Ranking{Rows: rows[:min(n, len(rows))], Total: r.total, MaxUndercount: r.taken}
-}
-
-// first returns the key that is probably the most frequent. There must be one.
-func (r *ranker) first() string { return r.sorted()[0].Key }
-
-func (r *ranker) sorted() []RankingRow {
-	var rows []RankingRow
-	for _, row := range r.rows {
-		rows = append(rows, row.RankingRow)
+	ranking := Ranking{Total: r.total, MaxUndercount: r.taken}
+	for _, c := range r.certain(n) {
+		ranking.Rows = append(ranking.Rows, RankingRow{c.key, c.count, c.row})
 	}
-	slices.SortFunc(rows, func(a, b RankingRow) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Key, b.Key))
-	})
-	return rows
+	return ranking
 }

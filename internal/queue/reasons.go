@@ -27,6 +27,7 @@ const (
 const (
 	OnHold     Category = "hold"
 	Unrecorded Category = "unrecorded"
+	InMaildrop Category = "maildrop"
 )
 
 // reasonRule says what belongs to a category. All its words are in lower case.
@@ -130,6 +131,8 @@ func (c Category) Title() string {
 		return "on hold"
 	case Unrecorded:
 		return "no reason recorded"
+	case InMaildrop:
+		return "not taken up from maildrop"
 	}
 	for _, rule := range reasonRules {
 		if rule.category == c {
@@ -218,4 +221,9 @@ func hasStatus(code, status string, list []string) bool {
 
 func hasPrefix(text string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
+}
+
+// Hint says who must act on a category, or that nobody must.
+func (c Category) Hint() string {
+	return map[Category]string{HostNotFound: "the resolver, if there are many domains"}[c]
 }

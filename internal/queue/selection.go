@@ -42,11 +42,6 @@ func (s Selection) Metrics() []Metric {
 	return ordered
 }
 
-// NeedReasons reports whether the deferral reasons must be read.
-func (s Selection) NeedReasons() bool {
-	return s.Reasons || slices.ContainsFunc(s.Metrics(), func(m Metric) bool { return m.Dimension == ByReason })
-}
-
 // Check returns an error if one of the patterns selects nothing.
 func (s Selection) Check() error {
 	selected := s.Metrics()

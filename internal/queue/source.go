@@ -58,6 +58,9 @@ type LiveSource interface {
 	// Glance visits the messages of the named queues, and of others if it cannot do without.
 	Glance(ctx context.Context, queues []Name, visit func(*Message)) error
 
+	// AddReasons adds the deferral reasons to messages that were read without, with AddReason.
+	AddReasons(ctx context.Context, messages []*Message) error
+
 	// Limits returns those of the queue manager.
 	Limits(ctx context.Context) Limits
 

@@ -29,9 +29,11 @@ type Summary struct {
 	Breakdown *Breakdown
 	// Arrivals is nil if the source does not know when messages arrived.
 	Arrivals *Arrivals
-	Expiring *int64 // messages that the next try within a day returns to their senders; nil if unknown
-	Space    *Space // nil if unknown
-	IDs      []byte // queue IDs of the messages, one a line; nil if Query did not ask, or if some are unknown
+	Expiring *int64    // messages that the next try within a day returns to their senders; nil if unknown
+	Space    *Space    // nil if unknown
+	Findings *Findings // nil if Query did not ask, or did not want them of this summary
+	Tops     *Tops     // nil if Query did not ask
+	IDs      []byte    // queue IDs of the messages, one a line; nil if Query did not ask, or if some are unknown
 	// Troubles are the ways in which mail does not move, the worst first, whatever Filter admits.
 	Troubles []Trouble
 	Facts
@@ -76,11 +78,20 @@ type Tally struct {
 type Query struct {
 	Filter    Filter
 	Reasons   bool // deferred messages by category of their deferral reasons
-	Breakdown bool // the top domains, and examples of reasons
-	IDs       bool // of the messages that count
+	Breakdown bool // whose messages they are, and why they wait
+	Tops      bool // the messages of the one login, client and domain that has most
+	// Findings reports whether it is worth looking for findings once everything else is known; nil: it is not.
+	Findings func(*Summary) bool
+	IDs      bool // of the messages that count
 	// Stuck is how long mail may wait in a queue that Postfix takes it out of at once; 0: any time. What waits longer
 	// takes a second look at the queue, 2 seconds later.
 	Stuck time.Duration
+}
+
+// Need makes the query ask for what a metric needs.
+func (q *Query) Need(m Metric) {
+	q.Reasons = q.Reasons || m.Dimension == ByReason
+	q.Tops = q.Tops || m.MaxUndercount != nil
 }
 
 func (q Query) depth() Depth {
@@ -100,7 +111,19 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 			s.Queues[name] = &Tally{Histograms: NewHistograms(now)}
 		}
 	}
-	b := summarizer{Summary: s, builder: newBreakdownBuilder(q), look: look{began: now}}
+	b := summarizer{Summary: s, look: look{began: now}}
+	if q.Reasons {
+		b.reasons = newReasonCounter()
+	}
+	if q.Breakdown {
+		b.breakdown = newBreakdownBuilder()
+	}
+	if q.Tops {
+		b.tops = newTopCounter()
+	}
+	if q.Findings != nil {
+		b.sample = &sample{}
+	}
 	if q.IDs {
 		b.ids.text = []byte{}
 	}
@@ -120,8 +143,14 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 		err = q.Filter.answerable(facts)
 	}
 	s.Partial = err != nil
-	if b.builder != nil {
-		s.Reasons, s.Breakdown = b.builder.counts, b.builder.breakdown()
+	if b.reasons != nil {
+		s.Reasons = b.reasons.counts
+	}
+	if b.breakdown != nil {
+		s.Breakdown = b.breakdown.breakdown()
+	}
+	if b.tops != nil {
+		s.Tops = b.tops.tops(facts)
 	}
 	if !facts.NoArrivalTimes {
 		s.Arrivals = &b.arrivals
@@ -139,12 +168,18 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	default:
 		s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
 	}
+	if b.sample != nil && s.Total.Messages >= leastFindings && q.Findings(s) {
+		s.Findings = b.sample.findings(ctx, source, q.Filter, q.depth())
+	}
 	return s, err
 }
 
 type summarizer struct {
 	*Summary
-	builder   *breakdownBuilder // nil if Query did not ask
+	reasons   *reasonCounter // nil if Query did not ask; likewise:
+	breakdown *breakdownBuilder
+	tops      *topCounter
+	sample    *sample
 	distinct  distinctRecipients
 	look      look
 	arrivals  Arrivals
@@ -183,8 +218,17 @@ func (b *summarizer) add(m *Message) {
 		t.add(m, int64(len(recipients)))
 		t.Histograms.add(m)
 	}
-	if b.builder != nil {
-		b.builder.add(m, recipients, age(m.Arrival, b.Taken))
+	if b.reasons != nil {
+		b.reasons.add(m.Queue, recipients)
+	}
+	if b.breakdown != nil {
+		b.breakdown.add(m, recipients, age(m.Arrival, b.Taken))
+	}
+	if b.tops != nil {
+		b.tops.add(m, recipients)
+	}
+	if b.sample != nil {
+		b.sample.add(m, recipients)
 	}
 }
 

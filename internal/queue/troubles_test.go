@@ -25,9 +25,11 @@ type watched struct {
 	glanced       *[]Name // at the second look
 }
 
-func (w watched) Name() string                  { return w.name }
-func (w watched) Limits(context.Context) Limits { return Limits{w.activeLimit, w.runDelay} }
-func (w watched) Space(context.Context) *Space  { return w.space }
+func (w watched) Name() string                                 { return w.name }
+func (w watched) Limits(context.Context) Limits                { return Limits{w.activeLimit, w.runDelay} }
+func (w watched) Space(context.Context) *Space                 { return w.space }
+func (w watched) AddReasons(context.Context, []*Message) error { return nil }
+
 func (w watched) Read(_ context.Context, _ Depth, visit func(*Message)) (Facts, error) {
 	for _, m := range w.first {
 		visit(&m)

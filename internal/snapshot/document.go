@@ -34,6 +34,8 @@ type instance struct {
 	Reasons        map[queue.Category]int64 `json:"deferral_reasons,omitempty"`
 	counts
 	Troubles  []trouble  `json:"troubles,omitempty"`
+	Findings  *findings  `json:"findings,omitempty"`
+	Tops      *tops      `json:"tops,omitempty"`
 	Breakdown *breakdown `json:"breakdown,omitempty"`
 }
 
@@ -86,7 +88,7 @@ func toInstance(r queue.Reading) instance {
 	for name, t := range s.Queues {
 		i.ByQueue[name] = toTally(t)
 	}
-	i.Reasons, i.Breakdown = s.Reasons, toBreakdown(s.Breakdown)
+	i.Reasons, i.Breakdown, i.Findings, i.Tops = s.Reasons, toBreakdown(s), toFindings(s.Findings), toTops(s.Tops)
 	i.counts = toCounts(s)
 	return i
 }
@@ -117,8 +119,15 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 		},
 	}
 	r.Summary = s
+	s.KnowsClients = i.Breakdown != nil && i.Breakdown.Logins != nil
 	if s.Breakdown, err = i.Breakdown.toQueue(); err != nil {
 		return r, fmt.Errorf("breakdown: %w", err)
+	}
+	if s.Findings, err = i.Findings.toQueue(); err != nil {
+		return r, fmt.Errorf("findings: %w", err)
+	}
+	if s.Tops, err = i.Tops.toQueue(); err != nil {
+		return r, fmt.Errorf("tops: %w", err)
 	}
 	if s.Troubles, err = fromTroubles(i.Troubles); err != nil {
 		return r, fmt.Errorf("troubles: %w", err)

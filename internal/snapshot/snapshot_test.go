@@ -205,7 +205,8 @@ func TestSnapshotKeepsTheBreakdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := readings[0].Summary
-	if diff := cmp.Diff(want.Breakdown, got.Breakdown); diff != "" {
+	wholeSeconds := cmp.Comparer(func(a, b time.Time) bool { return a.Unix() == b.Unix() })
+	if diff := cmp.Diff(want.Breakdown, got.Breakdown, wholeSeconds); diff != "" {
 		t.Errorf("breakdown (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want.Reasons, got.Reasons); diff != "" {
@@ -217,7 +218,8 @@ func TestSnapshotKeepsTheBreakdown(t *testing.T) {
 // systems alone.
 func TestSnapshotKeepsReadings(t *testing.T) {
 	full := func(change func(*queue.Summary)) *queue.Summary {
-		s := summary(t, queue.Query{Reasons: true, Breakdown: true})
+		always := func(*queue.Summary) bool { return true }
+		s := summary(t, queue.Query{Reasons: true, Breakdown: true, Tops: true, Findings: always})
 		corrupt := int64(7)
 		s.Unreadable, s.Corrupt = 2, &corrupt
 		s.Total.ForcedExpire, s.Queues[queue.Hold].ForcedExpire = 3, 3
@@ -312,11 +314,19 @@ func TestImpossibleNumbersAreRefused(t *testing.T) {
 			"sizes": {"bounds": [1, 2], "counts": [1, 0, 0], "sum": 1}}}`,
 		"a ranking with more of an age than its total": ones + `"breakdown": {"recipients":
 			{"rows": [{"key": "a", "count": 1, "by_age": [2]}], "total": {"count": 1, "by_age": [1]}}}`,
-		"a ranking with more than its total": ones + `"breakdown": {"senders":
+		"a ranking with more than its total": ones + `"breakdown": {"recipients":
 			{"rows": [{"key": "a", "count": 2}], "total": {"count": 1}}}`,
-		"a reason of the breakdown":  ones + `"breakdown": {"reasons": [{"category": "x", "messages": -1}]}`,
-		"an undercount":              ones + `"breakdown": {"senders": {"error": -1}}`,
-		"a total of a ranking":       ones + `"breakdown": {"senders": {"total": {"count": -1}}}`,
+		"a sender with more than all": ones + `"breakdown": {"sender_domains":
+			{"rows": [{"key": "a", "messages": 2}], "messages": 1}}`,
+		"a problem":                  ones + `"breakdown": {"problems": [{"category": "x", "messages": -1}]}`,
+		"an undercount":              ones + `"breakdown": {"sender_domains": {"error": -1}}`,
+		"a number of logins":         ones + `"breakdown": {"logins": {"different": {"number": -1}}}`,
+		"a number of domains":        ones + `"breakdown": {"recipient_domains": {"number": -1}}`,
+		"a large message":            ones + `"breakdown": {"largest": {"id": "A", "waiting": 100, "done": -1}}`,
+		"a total of a ranking":       ones + `"breakdown": {"recipients": {"total": {"count": -1}}}`,
+		"a share of a sender":        ones + `"findings": {"sample": 1, "sender": {"kind": "login", "percent": 101}}`,
+		"a share of a problem":       ones + `"findings": {"sample": 1, "problem": {"category": "x", "percent": -1}}`,
+		"a top":                      ones + `"tops": {"domain": {"messages": -1}}`,
 		"a number of a reason":       ones + `"deferral_reasons": {"other": -1}`,
 		"an age of the filter":       ones + `"filter_older_than": -1`,
 		"a number of force-expired":  strings.ReplaceAll(ones, `"forced_expire": 0`, `"forced_expire": -1`) + `"down": ""`,
@@ -325,7 +335,7 @@ func TestImpossibleNumbersAreRefused(t *testing.T) {
 	}
 	for _, numbers := range []string{
 		ones + `"down": ""`,
-		ones + `"breakdown": {"reasons": [{"category": "x", "messages": 0}]}`,
+		ones + `"breakdown": {"problems": [{"category": "x", "messages": 0}]}`,
 	} {
 		if _, _, err := Read(strings.NewReader(head+numbers+"}]}"), now); err != nil {
 			t.Errorf("%s: %v", numbers, err)

@@ -38,6 +38,14 @@ func (l *live) Glance(ctx context.Context, queues []queue.Name, visit func(*queu
 	return err
 }
 
+// AddReasons adds the deferral reasons to messages that were read without: a listing has them.
+func (l *live) AddReasons(ctx context.Context, messages []*queue.Message) error {
+	if files, ok := l.Source.(*liveSpool); ok {
+		return files.AddReasons(ctx, messages)
+	}
+	return nil
+}
+
 // Limits returns those of the queue manager.
 func (l *live) Limits(ctx context.Context) queue.Limits {
 	if l.postfix == nil {

@@ -3,9 +3,14 @@ package spool
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -131,6 +136,74 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	}
 	return err
 }
+
+// AddReasons adds the deferral reasons in the logs of messages.
+func (s *Spool) AddReasons(ctx context.Context, messages []*queue.Message) error {
+	dir, err := openDeferLogs(filepath.Join(s.Dir, "defer"))
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	rules := envelopeRules{utf8: s.UTF8, stopped: func() bool { return ctx.Err() != nil }}
+	errs := make([]error, Workers)
+	var wg sync.WaitGroup
+	for i, part := range slices.Collect(slices.Chunk(messages, 1+len(messages)/Workers)) {
+		wg.Go(func() {
+			errs[i] = queue.Guard(func() error { return newDeferLogs(dir, rules).addEach(ctx, part, s.readAhead()) })
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// addEach adds the reasons of messages. It asks for some logs at once before it reads the first.
+func (l *deferLogs) addEach(ctx context.Context, messages []*queue.Message, ahead int) error {
+	if l == nil {
+		return nil
+	}
+	for batch := range slices.Chunk(messages, ahead) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := l.addBatch(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *deferLogs) addBatch(messages []*queue.Message) error {
+	logs := slices.Repeat([]descriptor{noFile}, len(messages))
+	defer func() {
+		for _, log := range logs {
+			log.close()
+		}
+	}()
+	for i, m := range messages {
+		if m.Queue != queue.Maildrop {
+			var err error
+			if logs[i], err = l.open(m.ID, usualHashDepth); err != nil {
+				return err
+			}
+		}
+	}
+	for i, m := range messages {
+		if !logs[i].isOpen() {
+			continue
+		}
+		l.lines.Reset(logs[i])
+		err := parseDeferLog(l.lines, l.utf8, l.stopped, func(recipient, reason []byte) {
+			m.AddReason(string(recipient), string(reason))
+		})
+		if err != nil && !errors.Is(err, unix.EISDIR) {
+			return err
+		}
+	}
+	return nil
+}
+
+// usualHashDepth is that of main.cf, unless it says otherwise: hash_queue_depth.
+const usualHashDepth = 1
 
 func (l *deferLogs) text(b []byte) string {
 	if string(b) != l.lastText {

@@ -40,7 +40,7 @@ func (w *recordWindow) readEnvelope(f queueFile, rules envelopeRules, m *queue.M
 	w.reset(f)
 	m.SizeBytes = f.sizeBytes
 	m.Recipients = m.Recipients[:0]
-	m.Login, m.Client, m.Expiring, m.Truncated = "", "", false, false
+	m.Login, m.Client, m.ContentFilter, m.Expiring, m.Truncated, m.Done = "", "", "", false, false, 0
 	// The budget covers every record once: more is spent only on pointers that go round in circles.
 	e := envelope{
 		rules: rules, file: &w.f, message: m, untilPoll: pollAfter,
@@ -128,6 +128,9 @@ func (e *envelope) take(kind byte, data []byte) (done bool) {
 		e.takeRecipient(cString(data))
 	case recordDone:
 		e.recipients++
+		m.Done++
+	case recordFilter:
+		m.ContentFilter = string(cString(data))
 	case recordPointer:
 		return !e.follow(data)
 	case recordMessage:

@@ -14,6 +14,7 @@ import (
 const (
 	recordSize        = 'C' // message size, data offset, recipient count, ...
 	recordTime        = 'T' // arrival time: seconds and microseconds
+	recordFilter      = 'L' // content_filter, transport:nexthop
 	recordSender      = 'S'
 	recordRecipient   = 'R' // a recipient that is still waiting
 	recordDone        = 'D' // a recipient that has been delivered to

@@ -71,11 +71,6 @@ func (rules Rules) Mention(m queue.Metric) bool {
 	return ok
 }
 
-// MentionReasons reports whether one of the rules is about deferral reasons.
-func (rules Rules) MentionReasons() bool {
-	return slices.ContainsFunc(rules, func(rule Rule) bool { return rule.Metric.Dimension == queue.ByReason })
-}
-
 // CheckFilter returns an error if a rule is about a metric that no reading with this filter can have.
 func (rules Rules) CheckFilter(f queue.Filter) error {
 	available := queue.Select(f, rules.Mention)

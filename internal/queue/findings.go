@@ -1,0 +1,223 @@
+package queue
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Findings are what most messages have in common. They name nobody whose mail it is.
+type Findings struct {
+	// Sample is how many messages were looked at: all, or those with the least hashes of their queue IDs, so that one
+	// queue gives one answer.
+	Sample  int64
+	IsWhole bool            // the sample is all messages
+	Sender  *SenderFinding  // nil: no sender has that much
+	Problem *ProblemFinding // nil: no problem has that much, or there was no time to look
+}
+
+// SenderFinding is the share of the messages that come from one sender.
+type SenderFinding struct {
+	Kind    SenderKind
+	Percent int64
+}
+
+// SenderKind is what messages of one sender have in common.
+type SenderKind string
+
+// The kinds of senders.
+const (
+	OneLogin        SenderKind = "login"
+	OneClient       SenderKind = "client"
+	OneSenderDomain SenderKind = "sender_domain"
+	NoSender        SenderKind = "null_sender" // bounces and other notices
+)
+
+// ProblemFinding is the share of the messages that have one problem.
+type ProblemFinding struct {
+	NextHop      string
+	Code, Status string
+	Category     Category
+	Percent      int64
+}
+
+// minFinding is the least share that is worth a finding, in percent.
+const minFinding = 40
+
+// leastFindings is the fewest messages that can have something in common that is worth saying.
+const leastFindings = 5
+
+// sampleSize is the most messages that findings rest on: enough for a share to be within 5 points.
+const sampleSize = 1000
+
+// Limits of what is kept of a message in the sample.
+const (
+	maxSampledReasons = 4
+	maxSampledReason  = 512 // bytes
+)
+
+// sample is the messages with the least hashes of their queue IDs.
+type sample struct {
+	messages int64 // that it was taken from
+	kept     sampleHeap
+}
+
+type sampledMessage struct {
+	hash uint64
+	*Message
+}
+
+// sampleHeap has the greatest hash first.
+type sampleHeap []sampledMessage
+
+func (h sampleHeap) Len() int           { return len(h) }
+func (h sampleHeap) Less(i, j int) bool { return h[i].compare(h[j].hash, h[j].ID) > 0 }
+func (h sampleHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *sampleHeap) Push(x any)        { *h = append(*h, x.(sampledMessage)) }
+func (h *sampleHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+func (m sampledMessage) compare(hash uint64, id string) int {
+	return cmp.Or(cmp.Compare(m.hash, hash), cmp.Compare(m.ID, id))
+}
+
+// hashID returns a hash of a queue ID that is the same in every run: FNV-1a, and the finalizer of MurmurHash3, which
+// makes its high bits as good as the low ones.
+func hashID(id string) uint64 {
+	hash := uint64(0xcbf29ce484222325)
+	for i := range len(id) {
+		hash = (hash ^ uint64(id[i])) * 0x100000001b3
+	}
+	hash = (hash ^ hash>>33) * 0xff51afd7ed558ccd
+	hash = (hash ^ hash>>33) * 0xc4ceb9fe1a85ec53
+	return hash ^ hash>>33
+}
+
+// add adds a message that waits for the given recipients among its own.
+func (s *sample) add(m *Message, recipients []Recipient) {
+	s.messages++
+	hash := hashID(m.ID)
+	if len(s.kept) >= sampleSize {
+		if s.kept[0].compare(hash, m.ID) <= 0 {
+			return
+		}
+		heap.Pop(&s.kept)
+	}
+	heap.Push(&s.kept, sampledMessage{hash, excerpt(m, recipients)})
+}
+
+// excerpt returns a copy of a message with a few of the given recipients, those that wait for different reasons.
+func excerpt(m *Message, recipients []Recipient) *Message {
+	kept := &Message{
+		Queue: m.Queue, ID: strings.Clone(m.ID), Sender: strings.Clone(m.Sender), Login: strings.Clone(m.Login),
+		Client: strings.Clone(m.Client), ContentFilter: strings.Clone(m.ContentFilter), Arrival: m.Arrival,
+	}
+	for _, r := range recipients {
+		kept.AddReason(r.Address, r.Reason)
+	}
+	return kept
+}
+
+// AddReason adds a recipient with its reason to a message of a sample, which needs only a few different reasons.
+func (m *Message) AddReason(address, reason string) {
+	reason = firstBytes(reason, maxSampledReason)
+	if reason == "" || len(m.Recipients) >= maxSampledReasons ||
+		slices.ContainsFunc(m.Recipients, func(r Recipient) bool { return r.Reason == reason }) {
+		return
+	}
+	m.Recipients = append(m.Recipients, Recipient{strings.Clone(address), strings.Clone(reason)})
+}
+
+// findings returns what most messages have in common. It asks a source that has not read the deferral reasons for those
+// of the sample, but never for long.
+func (s *sample) findings(ctx context.Context, source Source, f Filter, depth Depth) *Findings {
+	result := &Findings{Sample: int64(len(s.kept)), IsWhole: s.messages <= sampleSize}
+	var messages []*Message
+	for _, m := range s.kept {
+		messages = append(messages, m.Message)
+	}
+	result.Sender = findSender(messages)
+	if live, ok := source.(LiveSource); ok && depth == Envelopes {
+		if err := addReasons(ctx, live, messages); err != nil {
+			return result
+		}
+	}
+	if f.Recipients != nil { // a log has those that the filter does not admit, too
+		for _, m := range messages {
+			m.Recipients = slices.DeleteFunc(m.Recipients, func(r Recipient) bool { return !f.admitsRecipient(r) })
+		}
+	}
+	result.Problem = findProblem(messages)
+	return result
+}
+
+// maxFindingsTime is the most that reading the reasons of a sample may take.
+const maxFindingsTime = time.Second
+
+func addReasons(ctx context.Context, source LiveSource, messages []*Message) error {
+	limit := maxFindingsTime
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return source.AddReasons(ctx, messages)
+}
+
+// percentOf returns the share of n in the whole, rounded down; 0 if it is not worth a finding.
+func percentOf(n int64, whole int) int64 {
+	if whole == 0 || n*100 < minFinding*int64(whole) {
+		return 0
+	}
+	return n * 100 / int64(whole)
+}
+
+// findSender returns the sender that most messages come from, the one that is known best.
+func findSender(messages []*Message) *SenderFinding {
+	owners := newOwnersCounter(newDistinctCounters())
+	for _, m := range messages {
+		owners.add(m)
+	}
+	for _, kind := range []struct {
+		kind   SenderKind
+		owners *ownerCounter
+	}{{OneLogin, owners.logins}, {OneClient, owners.clients}, {OneSenderDomain, owners.senders}} {
+		rows := kind.owners.sorted()
+		if len(rows) == 0 {
+			continue
+		}
+		if rows[0].key == NullSender {
+			kind.kind = NoSender
+		}
+		if percent := percentOf(rows[0].count, len(messages)); percent > 0 {
+			return &SenderFinding{kind.kind, percent}
+		}
+	}
+	return nil
+}
+
+// findProblem returns the problem that most messages have.
+func findProblem(messages []*Message) *ProblemFinding {
+	problems := newProblemCounter(newDistinctCounters())
+	for _, m := range messages {
+		problems.count(m, m.Recipients)
+	}
+	for _, row := range problems.sorted() {
+		percent := percentOf(row.count, len(messages))
+		if percent == 0 {
+			break
+		}
+		if row.row.held || slices.Contains([]Category{OnHold, InMaildrop, Unrecorded}, row.row.category) {
+			continue // what is said about these queues says it already
+		}
+		p := row.row.problem(row.count)
+		return &ProblemFinding{p.NextHop, p.Code, p.Status, p.Category, percent}
+	}
+	return nil
+}
