@@ -81,36 +81,36 @@ func (p *problemCounter) count(m *Message, recipients []Recipient) {
 		return
 	}
 	for _, r := range recipients {
-		switch {
+		switch domain := domainOf(r.Address); {
 		case r.Reason != "":
-			p.countRecipient(m, r, p.symptomOf(m, r))
+			p.countRecipient(m, r, domain, p.symptomOf(m, r.Reason, domain))
 		case !hasReason:
-			p.countRecipient(m, r, symptom{category: category})
+			p.countRecipient(m, r, domain, &symptom{category: category})
 		}
 	}
 	if len(recipients) == 0 {
-		p.countMessage(m, symptom{category: category})
+		p.countMessage(m, &symptom{category: category})
 	}
 }
 
 // withoutReason are the categories of mail that waits in a queue without a reason.
 var withoutReason = map[Name]Category{Deferred: Unrecorded, Hold: OnHold, Maildrop: InMaildrop}
 
-func (p *problemCounter) symptomOf(m *Message, r Recipient) symptom {
-	domain := domainOf(r.Address)
-	if p.last.reason != r.Reason || p.last.domain != domain {
-		p.last.symptom = p.classifier.symptom(r.Reason, domain)
-		p.last.reason, p.last.domain = strings.Clone(r.Reason), domain
+// symptomOf returns the symptom of a reason; it is valid until the next call.
+func (p *problemCounter) symptomOf(m *Message, reason, domain string) *symptom {
+	if p.last.reason != reason || p.last.domain != domain {
+		p.last.symptom = p.classifier.symptom(reason, domain)
+		p.last.reason, p.last.domain = strings.Clone(reason), strings.Clone(domain)
 	}
-	s := p.last.symptom
-	if s.category == Transport && s.hop.name == "" && m.ContentFilter != "" {
+	if s := p.last.symptom; s.category == Transport && s.hop.name == "" && m.ContentFilter != "" {
 		s.hop = nextHop{m.ContentFilter, m.ContentFilter}
+		return &s
 	}
-	return s
+	return &p.last.symptom
 }
 
 // countMessage counts a message unless it was counted already, and returns its row.
-func (p *problemCounter) countMessage(m *Message, s symptom) *problemRow {
+func (p *problemCounter) countMessage(m *Message, s *symptom) *problemRow {
 	held := m.Queue == Hold && s.category != OnHold
 	key := s.key(held)
 	if known := p.rows[key]; known != nil && known.row.lastMessage == p.messages {
@@ -118,7 +118,7 @@ func (p *problemCounter) countMessage(m *Message, s symptom) *problemRow {
 	}
 	row := &p.frequent.add(key).row
 	if row.texts == nil {
-		row.symptom, row.held, row.texts = s, held, newFrequent[struct{}](maxProblemTexts)
+		row.symptom, row.held, row.texts = s.clone(), held, newFrequent[struct{}](maxProblemTexts)
 	}
 	row.lastMessage = p.messages
 	if !m.Arrival.IsZero() {
@@ -130,10 +130,10 @@ func (p *problemCounter) countMessage(m *Message, s symptom) *problemRow {
 	return row
 }
 
-func (p *problemCounter) countRecipient(m *Message, r Recipient, s symptom) {
+func (p *problemCounter) countRecipient(m *Message, r Recipient, domain string, s *symptom) {
 	row := p.countMessage(m, s)
 	row.recipients++
-	row.domains.add(p.distinct, domainOf(r.Address))
+	row.domains.add(p.distinct, domain)
 	if row.address == "" {
 		row.address = strings.Clone(r.Address)
 	}

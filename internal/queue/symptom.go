@@ -3,7 +3,6 @@ package queue
 import (
 	"net/netip"
 	"strings"
-	"unicode"
 )
 
 // symptom is what a deferral reason says, apart from whom it says it about.
@@ -13,6 +12,14 @@ type symptom struct {
 	category     Category
 	// text is the reply's words, or Postfix's own if no server has spoken. Its variable parts are *.
 	text string
+}
+
+// clone returns a symptom that does not keep the reason in memory.
+func (s *symptom) clone() symptom {
+	return symptom{
+		nextHop{strings.Clone(s.hop.name), strings.Clone(s.hop.group)},
+		strings.Clone(s.code), strings.Clone(s.status), s.category, strings.Clone(s.text),
+	}
 }
 
 // key is the same for recipients that have the same problem: of a reply the wording does not count.
@@ -195,23 +202,29 @@ func maskURL(url, domain string) string {
 }
 
 func isVariable(word, domain string) bool {
-	if strings.ContainsRune(word, '@') || domain != "" && strings.EqualFold(word, domain) {
+	if strings.IndexByte(word, '@') >= 0 || domain != "" && strings.EqualFold(word, domain) {
 		return true
 	}
-	digits, letters := 0, 0
-	for _, r := range word {
+	digits, letters, others := 0, 0, 0
+	for _, c := range []byte(word) {
 		switch {
-		case r < unicode.MaxASCII && isDigit(byte(r)):
+		case isDigit(c):
 			digits++
-		case unicode.IsLetter(r):
+		case c == '.' || c == ':':
+		case 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F':
 			letters++
+		default:
+			letters++
+			others++ // it is no part of an IP address
 		}
 	}
-	if digits == 0 && !strings.Contains(word, "::") {
+	if digits == 0 {
 		return false
 	}
-	if _, err := netip.ParseAddr(word); err == nil {
-		return true
+	if others == 0 {
+		if _, err := netip.ParseAddr(word); err == nil {
+			return true
+		}
 	}
 	isNumber := letters == 0 && digits > 1 && !strings.Contains(word, ".")
 	return isNumber || digits > 3 || digits > 1 && letters > 0 && len(word) >= 10 && !strings.Contains(word, ".")
