@@ -4,6 +4,8 @@ package integration
 
 import (
 	"bufio"
+	"cmp"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -34,14 +36,18 @@ type smtpServer struct {
 	mu          sync.Mutex
 	greeting    string
 	toRecipient map[string]string // by domain, in lower case
+	toData      string            // the reply to the end of a message
+	tls         *tls.Config       // what it offers; nil: no TLS
 	conns       map[net.Conn]bool
 	accepted    int
 }
 
 // newSMTPServer starts a server. It is gone, with all its goroutines, when the test ends.
-func newSMTPServer(t testing.TB) *smtpServer {
+func newSMTPServer(t testing.TB) *smtpServer { t.Helper(); return newSMTPServerAt(t, "127.0.0.1:0") }
+
+func newSMTPServerAt(t testing.TB, address string) *smtpServer {
 	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := net.Listen("tcp4", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +80,20 @@ func (s *smtpServer) answer(domain, reply string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.toRecipient[strings.ToLower(domain)] = reply
+}
+
+// offerTLS makes the server offer TLS.
+func (s *smtpServer) offerTLS(config *tls.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tls = config
+}
+
+// refuseMessages sets the reply to the end of a message.
+func (s *smtpServer) refuseMessages(reply string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.toData = reply
 }
 
 // messages is the number of messages that were accepted.
@@ -137,7 +157,11 @@ func (s *smtpServer) serve(conn net.Conn) {
 		reply := "250 2.0.0 Ok"
 		switch strings.ToUpper(verb) {
 		case "EHLO":
-			reply = "250-relay.example\r\n250-8BITMIME\r\n250 SMTPUTF8"
+			s.mu.Lock()
+			if reply = "250-relay.example\r\n250-8BITMIME\r\n250 SMTPUTF8"; s.tls != nil {
+				reply = "250-relay.example\r\n250-STARTTLS\r\n250 SMTPUTF8"
+			}
+			s.mu.Unlock()
 		case "RCPT":
 			reply = s.recipientReply(line)
 		case "DATA":
@@ -148,7 +172,21 @@ func (s *smtpServer) serve(conn net.Conn) {
 			}
 			s.mu.Lock()
 			s.accepted++
+			reply = cmp.Or(s.toData, reply)
 			s.mu.Unlock()
+		case "STARTTLS":
+			s.mu.Lock()
+			config := s.tls
+			s.mu.Unlock()
+			if config == nil || !s.reply(conn, "220 2.0.0 Go ahead") {
+				return
+			}
+			secured := tls.Server(conn, config)
+			if secured.Handshake() != nil {
+				return
+			}
+			conn, lines = secured, bufio.NewScanner(secured)
+			continue
 		case "QUIT":
 			s.reply(conn, "221 2.0.0 Bye")
 			return

@@ -208,41 +208,30 @@ func progressLines(s *queue.Summary) (lines []queue.Text) {
 var canBeTyped = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@+=:/-]{0,127}$`)
 
 // actLines are the commands to act with on what most of the mail has in common.
-func actLines(r queue.Reading) (lines []queue.Text) {
+func actLines(r queue.Reading) []queue.Text {
 	s := r.Summary
-	filter, subject, then := suspect(s)
-	dir := r.Instance.ConfigDir
-	switch {
-	case subject == "":
-	case !canBeTyped.MatchString(subject) || dir != "" && !canBeTyped.MatchString(strings.TrimPrefix(dir, "/")):
-		lines = append(lines, queue.Text("act          "+filter+" cannot be typed safely: postfix_queue_emit -f json --breakdown has it"))
-	case dir != "":
-		lines = append(lines, queue.Safe(fmt.Sprintf("act          postfix_queue_emit -f ids -d %s --%s =%s   (piped into postsuper -c %s -h - it holds them; %s)",
-			dir, filter, subject, dir, then)))
-	default:
-		lines = append(lines, queue.Safe(fmt.Sprintf("act          postfix_queue_emit -f ids --%s =%s   (piped into postsuper -h - it holds them; %s)",
-			filter, subject, then)))
+	kind, owner := s.Breakdown.MainSender(s.Total.Messages)
+	way, known := waysToAct[kind]
+	if !known {
+		return nil
 	}
-	return lines
+	filter, then, subject := way.filter, way.then, owner.Key
+	dir := r.Instance.ConfigDir
+	if !canBeTyped.MatchString(subject) || dir != "" && !canBeTyped.MatchString(strings.TrimPrefix(dir, "/")) {
+		return []queue.Text{"act          " + queue.Text(filter) + " cannot be typed safely: postfix_queue_emit -f json --breakdown has it"}
+	}
+	emit, postsuper := "postfix_queue_emit -f ids", "postsuper"
+	if dir != "" {
+		emit, postsuper = emit+" -d "+dir, postsuper+" -c "+dir
+	}
+	return []queue.Text{queue.Safe(fmt.Sprintf("act          %s --%s =%s   (piped into %s -h - it holds them; %s)",
+		emit, filter, subject, postsuper, then))}
 }
 
-// suspect returns the option and the value that select the mail of one sender who has a large part of it, and what is to
-// be done beside holding it.
-func suspect(s *queue.Summary) (filter, value, then string) {
-	for _, kind := range []struct {
-		filter, then string
-		owners       queue.Owners
-	}{
-		{"login", "then lock the account", s.Breakdown.Logins},
-		{"client", "then lock it out", s.Breakdown.Clients},
-	} {
-		if rows := kind.owners.Rows; len(rows) > 0 && rows[0].Messages*100 >= 40*s.Total.Messages {
-			return kind.filter, rows[0].Key, kind.then
-		}
-	}
-	if rows := s.Breakdown.Senders.Rows; len(rows) > 0 && rows[0].Key == queue.NullSender &&
-		rows[0].Messages*100 >= 40*s.Total.Messages {
-		return "sender", queue.NullSender, "then find out what sends mail in your users' names"
-	}
-	return "", "", ""
+// waysToAct are the options that select the mail of one sender, and what is to be done beside holding it. All the mail of
+// one's own domain is not held at once.
+var waysToAct = map[queue.SenderKind]struct{ filter, then string }{
+	queue.OneLogin:  {"login", "then lock the account"},
+	queue.OneClient: {"client", "then lock it out"},
+	queue.NoSender:  {"sender", "then find out what they answer"},
 }

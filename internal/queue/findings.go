@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -171,35 +172,58 @@ func addReasons(ctx context.Context, source LiveSource, messages []*Message) err
 }
 
 // percentOf returns the share of n in the whole, rounded down; 0 if it is not worth a finding.
-func percentOf(n int64, whole int) int64 {
-	if whole == 0 || n*100 < minFinding*int64(whole) {
+func percentOf(n, whole int64) int64 {
+	if whole == 0 || n*100 < minFinding*whole {
 		return 0
 	}
-	return n * 100 / int64(whole)
+	return n * 100 / whole
 }
 
-// findSender returns the sender that most messages come from, the one that is known best.
+// findSender returns the sender that most messages come from.
 func findSender(messages []*Message) *SenderFinding {
-	owners := newOwnersCounter(newDistinctCounters())
+	counter := newOwnersCounter(newDistinctCounters())
 	for _, m := range messages {
-		owners.add(m)
+		counter.add(m)
 	}
-	for _, kind := range []struct {
-		kind   SenderKind
-		owners *ownerCounter
-	}{{OneLogin, owners.logins}, {OneClient, owners.clients}, {OneSenderDomain, owners.senders}} {
-		rows := kind.owners.sorted()
-		if len(rows) == 0 {
-			continue
+	b := Breakdown{Logins: counter.logins.owners(), Clients: counter.clients.owners(), Senders: counter.senders.owners()}
+	kind, owner := b.MainSender(int64(len(messages)))
+	if kind == "" {
+		return nil
+	}
+	return &SenderFinding{kind, percentOf(owner.Messages, int64(len(messages)))}
+}
+
+// MainSender returns the sender that a finding is about, of so many messages: the login that has most; else that they
+// have no sender; else the client address, unless it is this machine's own, or the sender domain. The kind is empty if
+// none has enough.
+func (b *Breakdown) MainSender(messages int64) (kind SenderKind, owner Owner) {
+	most := func(owners Owners, isSuitable func(string) bool) (Owner, bool) {
+		if len(owners.Rows) == 0 {
+			return Owner{}, false
 		}
-		if rows[0].key == NullSender {
-			kind.kind = NoSender
-		}
-		if percent := percentOf(rows[0].count, len(messages)); percent > 0 {
-			return &SenderFinding{kind.kind, percent}
+		first := owners.Rows[0]
+		return first, percentOf(first.Messages, messages) > 0 && isSuitable(first.Key)
+	}
+	for _, candidate := range []struct {
+		kind       SenderKind
+		owners     Owners
+		isSuitable func(string) bool
+	}{
+		{OneLogin, b.Logins, func(string) bool { return true }},
+		{NoSender, b.Senders, func(domain string) bool { return domain == NullSender }},
+		{OneClient, b.Clients, func(client string) bool { return !isLoopback(client) }},
+		{OneSenderDomain, b.Senders, func(domain string) bool { return domain != NoDomain }},
+	} {
+		if owner, found := most(candidate.owners, candidate.isSuitable); found {
+			return candidate.kind, owner
 		}
 	}
-	return nil
+	return "", Owner{}
+}
+
+func isLoopback(client string) bool {
+	address, err := netip.ParseAddr(client)
+	return err == nil && address.Unmap().IsLoopback()
 }
 
 // findProblem returns the problem that most messages have.
@@ -209,7 +233,7 @@ func findProblem(messages []*Message) *ProblemFinding {
 		problems.count(m, m.Recipients)
 	}
 	for _, row := range problems.sorted() {
-		percent := percentOf(row.count, len(messages))
+		percent := percentOf(row.count, int64(len(messages)))
 		if percent == 0 {
 			break
 		}
