@@ -93,6 +93,23 @@ func toInstance(r queue.Reading) instance {
 	return i
 }
 
+// currentCategories reports whether the counts are those of the categories that this version has. In a document of
+// another version the same name may stand for something else.
+func currentCategories(counts map[queue.Category]int64) bool {
+	known := append(queue.Categories(), queue.OnHold, queue.Unrecorded)
+	for category := range counts {
+		if !slices.Contains(known, category) {
+			return false
+		}
+	}
+	for _, category := range queue.Categories() {
+		if _, ok := counts[category]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // reading returns the reading that the instance was written from. The error says what is wrong with the document.
 func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 	r := queue.Reading{Instance: queue.Instance{Name: i.Name, ConfigDir: i.ConfigDir}}
@@ -110,6 +127,9 @@ func (i *instance) reading(now, taken time.Time) (queue.Reading, error) {
 		if messages < 0 {
 			return r, fmt.Errorf("deferral_reasons: %s is negative", category)
 		}
+	}
+	if !currentCategories(i.Reasons) {
+		i.Reasons = nil
 	}
 	s := &queue.Summary{
 		Taken: now, AsOf: taken, Source: i.Source, Filter: filter, Queues: map[queue.Name]*queue.Tally{},

@@ -109,7 +109,7 @@ func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q que
 	}
 	for _, reading := range readings {
 		if q.Reasons && reading.Complete() && reading.Summary.Reasons == nil {
-			return nil, fmt.Errorf("%s does not say why mail is deferred; write it with --by-reason", detail)
+			return nil, fmt.Errorf("%s does not say why mail is deferred, or uses other categories than this version; write it with --by-reason", detail)
 		}
 		reading.Summary.Detail = fmt.Sprintf("%s, a snapshot of %s ago", detail, units.FormatDuration(age))
 	}

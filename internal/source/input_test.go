@@ -135,7 +135,8 @@ func TestInputThatIsASnapshot(t *testing.T) {
 			name:  "without reasons",
 			age:   time.Minute,
 			asked: withReasons,
-			err:   "PATH does not say why mail is deferred; write it with --by-reason",
+			err: "PATH does not say why mail is deferred, or uses other categories than this version; " +
+				"write it with --by-reason",
 		},
 		{
 			name:  "a filter that comes too late",
