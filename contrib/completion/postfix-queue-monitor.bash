@@ -6,9 +6,10 @@ _postfix_queue_metrics="emails size age recipients forced_expire corrupt
 	arrived_5m arrived_1h future expiring spool_free spool_free_inodes top_login top_client top_sender top_domain up
 	active active_size active_age deferred deferred_size deferred_age hold hold_size hold_age
 	incoming incoming_size incoming_age maildrop maildrop_size maildrop_age
-	deferred_connection_refused deferred_connection_timed_out deferred_host_not_found deferred_lost_connection
-	deferred_mailbox_full deferred_no_route deferred_other deferred_policy_refused deferred_rate_limited deferred_tls
-	deferred_transport"
+	deferred_authentication deferred_blocked deferred_connection_refused deferred_connection_timed_out
+	deferred_greylisted deferred_host_not_found deferred_local deferred_loop deferred_lost_connection
+	deferred_mailbox_full deferred_no_route deferred_other deferred_rate_limited deferred_remote_error
+	deferred_tls deferred_transport deferred_unknown_user"
 
 _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-directory -i --input --max-age
 	--allow-empty -q --queue --sender --login --client --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"

@@ -73,7 +73,7 @@ func TestReasonMetrics(t *testing.T) {
 		t.Error("there is a breakdown, but the query did not ask for it")
 	}
 	for _, category := range Categories() {
-		want := map[Category]int64{ConnectionRefused: 2, RateLimited: 1}[category]
+		want := map[Category]int64{ConnectionRefused: 2, Greylisted: 1}[category]
 		m, ok := Lookup("deferred_" + string(category))
 		if !ok {
 			t.Fatalf("there is no metric for %s", category)

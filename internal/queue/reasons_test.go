@@ -1,138 +1,59 @@
 package queue
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestClassify has reasons as Postfix 3.7 writes them.
+// TestClassify reads testdata/reasons.txt: a category and a reason on each line.
 func TestClassify(t *testing.T) {
-	tests := []struct {
-		want    Category
-		reasons []string
-	}{
-		{ConnectionRefused, []string{
-			"connect to mx.example.com[192.0.2.1]:25: Connection refused",
-			"delivery temporarily suspended: connect to mx.example.com[192.0.2.1]:25: Connection refused",
-			"connect to tls.danebank.example[192.0.2.1]:25: Connection refused",
-			"connect to mail.example.com[/var/run/lmtp]: Connection refused",
-		}},
-		{ConnectionTimedOut, []string{
-			"connect to mx.example.com[192.0.2.1]:25: Connection timed out",
-			"connect to mx.example.com[192.0.2.1]:25: Operation timed out",
-			"conversation with mx.example.com[192.0.2.1] timed out while receiving the initial server greeting",
-			"delivery temporarily suspended: conversation with mx.example.com[192.0.2.1] timed out while sending end of " +
-				"data -- message may be sent more than once",
-		}},
-		{NoRoute, []string{
-			"connect to mx.example.com[2001:db8::1]:25: Network is unreachable",
-			"connect to mx.example.com[192.0.2.1]:25: No route to host",
-			"all network protocols are disabled",
-		}},
-		{LostConnection, []string{
-			"lost connection with mx.example.com[192.0.2.1] while receiving the initial server greeting",
-			"lost connection with mx.example.com[192.0.2.1] while sending RCPT TO",
-			"host mx.example.com[192.0.2.1] said: 421 4.4.2 mx.example.com Error: timeout exceeded (in reply to end of " +
-				"DATA command)",
-		}},
-		{HostNotFound, []string{
-			"Host or domain name not found. Name service error for name=mx.example.com type=A: Host not found, try again",
-			"unable to look up host mx.example.com: Temporary failure in name resolution",
-			"mx.example.com: host not found",
-			"unable to find primary relay for example.com",
-		}},
-		{TLS, []string{
-			"TLS is required, but was not offered by host mx.example.com[192.0.2.1]",
-			"TLS is required, but host mx.example.com[192.0.2.1] refused to start TLS: 454 4.7.0 TLS not available due " +
-				"to local problem",
-			"Cannot start TLS: handshake failure",
-			"Server certificate not trusted",
-			"Server certificate not verified",
-			"TLSA lookup error for mx.example.com:25",
-			"client TLS configuration problem",
-			"host mx.example.com[192.0.2.1] said: 530 5.7.0 Must issue a STARTTLS command first (in reply to MAIL FROM command)",
-		}},
-		{RateLimited, []string{
-			"host mx.example.com[192.0.2.1] said: 450 4.2.0 <a@example.com>: Recipient address rejected: Greylisted, see " +
-				"https://greylist.example (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 451 4.7.1 Greylisting in action, please come back in 00:05:00 (in " +
-				"reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.7.1 <a@example.com>: Please try again later (in reply to RCPT TO " +
-				"command)",
-			"host mx.example.com[192.0.2.1] refused to talk to me: 421 mx.example.com Service not available, closing " +
-				"transmission channel",
-			"host mx.example.com[192.0.2.1] refused to talk to me: 421 4.7.0 mx.example.com Error: too many connections " +
-				"from 198.51.100.7",
-			"host mx.example.com[192.0.2.1] said: 421-4.7.28 Our system has detected an unusual rate of mail 421 4.7.28 " +
-				"from your network (in reply to end of DATA command)",
-			"host mx.example.com[192.0.2.1] said: 452 4.5.3 Error: too many recipients (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.2.1 The user you are trying to contact is receiving mail too " +
-				"quickly (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 451 4.4.5 Mail system congestion (in reply to end of DATA command)",
-		}},
-		{MailboxFull, []string{
-			"host mx.example.com[192.0.2.1] said: 452 4.2.2 <a@example.com>: user is over quota (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 422 4.2.2 The mailbox has exceeded its limit (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 452 4.3.1 Insufficient system storage (in reply to MAIL FROM command)",
-			"host mx.example.com[192.0.2.1] said: 452 try later (in reply to RCPT TO command)",
-			"cannot update mailbox /var/mail/a for user a. error writing message: File too large",
-			"cannot update mailbox /var/mail/a for user a. error writing message: Disk quota exceeded",
-		}},
-		{PolicyRefused, []string{
-			"host mx.example.com[192.0.2.1] said: 454 4.7.1 <a@example.com>: Relay access denied (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] refused to talk to me: 554 5.7.1 Service unavailable; client [198.51.100.7] blocked",
-			"host mx.example.com[192.0.2.1] said: 450 4.1.8 <b@example.net>: Sender address rejected: Domain not found " +
-				"(in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 450 4.7.25 Client host rejected: cannot find your hostname, " +
-				"[198.51.100.7] (in reply to RCPT TO command)",
-			"host mx.example.com[192.0.2.1] said: 553 no (in reply to MAIL FROM command)",
-			"SASL authentication failed: server mx.example.com[192.0.2.1] offered no compatible authentication " +
-				"mechanisms for this type of connection security",
-			"SASL authentication failed; server mx.example.com[192.0.2.1] said: 535 5.7.8 Error: authentication failed",
-		}},
-		{Transport, []string{
-			"deferred transport",
-			"mail transport unavailable",
-			"unknown mail transport error",
-		}},
-		{Other, []string{
-			"",
-			"mail for example.com loops back to myself",
-			"alias database unavailable",
-			"Command died with status 75: \"/usr/bin/filter\"",
-			"host mx.example.com[192.0.2.1] said: 451 4.3.0 Error: queue file write error (in reply to end of DATA command)",
-			"host mx.example.com[192.0.2.1] said: 451 Connection refused by our database (in reply to end of DATA command)",
-			"host connection-refused.example[192.0.2.1] said: 4 (in reply to end of DATA command)",
-		}},
-	}
 	var c classifier
-	for _, tt := range tests {
-		t.Run(string(tt.want), func(t *testing.T) {
-			for _, reason := range tt.reasons {
-				if got := c.classify(reason); got != tt.want {
-					t.Errorf("%s, not %s: %s", got, tt.want, reason)
-				}
-				// The reason before is remembered.
-				if got := c.classify(reason); got != tt.want {
-					t.Errorf("the second time %s, not %s: %s", got, tt.want, reason)
-				}
+	for reason, want := range knownReasons(t) {
+		t.Run(reason, func(t *testing.T) {
+			if got := c.classify(reason); got != want {
+				t.Errorf("%s, not %s", got, want)
+			}
+			// The reason before is remembered.
+			if got := c.classify(reason); got != want {
+				t.Errorf("the second time %s, not %s", got, want)
 			}
 		})
 	}
+}
+
+func knownReasons(t testing.TB) map[string]Category {
+	t.Helper()
+	data, err := os.ReadFile("testdata/reasons.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]Category{}
+	for line := range strings.Lines(string(data)) {
+		category, reason, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if ok && category != "#" {
+			reasons[reason] = Category(category)
+		}
+	}
+	return reasons
 }
 
 // TestReasonRules holds the table to what its comments say.
 func TestReasonRules(t *testing.T) {
 	rules := reasonRules
 	if last := rules[len(rules)-1]; last.category != Other || last.own != nil || last.reply != nil ||
-		last.status != nil || last.codes != nil {
+		last.status != nil || last.later != nil || last.codes != nil {
 		t.Error("the last category is not what is left")
 	}
 	for _, rule := range rules {
 		if rule.category.Title() != rule.title {
 			t.Errorf("%s has two titles", rule.category)
 		}
-		for _, words := range append(rule.own, rule.reply...) {
+		for _, words := range slices.Concat(rule.own, rule.reply, anotherTry) {
+			if len(words) < 2 {
+				t.Errorf("%s: %q is too short", rule.category, words)
+			}
 			if words != strings.ToLower(words) {
 				t.Errorf("%s: %q is never met in lower case", rule.category, words)
 			}
@@ -145,22 +66,123 @@ func TestReasonRules(t *testing.T) {
 	}
 }
 
+// TestHints holds the hints to what a plugin's output can carry.
+func TestHints(t *testing.T) {
+	for _, category := range append(Categories(), OnHold, Unrecorded, "yesterday's") {
+		hint := category.Hint()
+		if len(hint) > 40 || strings.ContainsAny(hint, "\"'|$<>`\n") || string(Safe(hint)) != hint {
+			t.Errorf("%s: %q", category, hint)
+		}
+		if known := slices.Contains(Categories(), category) && category != Other; known != (hint != "") {
+			t.Errorf("%s: hint %q", category, hint)
+		}
+	}
+}
+
+// TestNamesDoNotDecide puts into hosts and addresses, which strangers choose, what decides elsewhere.
+func TestNamesDoNotDecide(t *testing.T) {
+	for _, rule := range reasonRules {
+		for _, phrase := range slices.Concat(rule.own, rule.reply) {
+			host := strings.ReplaceAll(strings.TrimSpace(phrase), " ", "-")
+			checkNames(t, host+".example", host, phrase)
+			checkNames(t, "mx."+host, "a."+host, phrase)
+		}
+	}
+}
+
+// checkNames fails if the category of a reason depends on a host name, on the local part of an address, or on a quoted
+// one. The names have dots in hosts.
+func checkNames(t *testing.T, host, local, quoted string) {
+	t.Helper()
+	for _, reason := range []string{
+		"connect to HOST[192.0.2.1]:25: Connection refused",
+		"conversation with HOST[192.0.2.1] timed out while sending RCPT TO",
+		"lost connection with HOST[192.0.2.1] while sending RCPT TO",
+		"delivery temporarily suspended: lost connection with HOST[192.0.2.1] while sending RCPT TO",
+		"TLS is required, but was not offered by host HOST[192.0.2.1]",
+		"Host or domain name not found. Name service error for name=HOST type=MX: Host not found, try again",
+		"HOST: host not found",
+		"unable to look up host HOST: Name or service not known",
+		"mail for HOST loops back to myself",
+		"mail forwarding loop for LOCAL@HOST",
+		"connect to HOST[private/dovecot-lmtp]: No such file or directory",
+		"SASL authentication failed; cannot authenticate to server HOST[192.0.2.1]: no mechanism available",
+		`unknown user: "QUOTED"`,
+		"host HOST[192.0.2.1] refused to talk to me: 421 HOST Service not available",
+		"host HOST[192.0.2.1] refused to talk to me: 421 4.7.0 HOST closing connection",
+		"host HOST[192.0.2.1] said: 421 4.4.2 HOST Error: timeout exceeded (in reply to RCPT TO command)",
+		"host HOST[192.0.2.1] said: 450 4.3.0 <LOCAL@HOST>: no (in reply to RCPT TO command)",
+		`host HOST[192.0.2.1] said: 450 4.3.0 <"QUOTED"@HOST>: no (in reply to RCPT TO command)`,
+		`host HOST[192.0.2.1] said: 450 4.3.0 "QUOTED"@HOST: no (in reply to RCPT TO command)`,
+		"host HOST[192.0.2.1] said: 451-4.3.0 LOCAL@HOST 451 4.3.0 see https://HOST/LOCAL (in reply to RCPT TO command)",
+		"host HOST[192.0.2.1] said: 450 4.7.1 <HOST>: Helo command rejected: Host not found (in reply to RCPT TO command)",
+		"host HOST[192.0.2.1] said: 451 4.7.1 Service unavailable; Client host [HOST] blocked using HOST",
+		"host HOST[192.0.2.1] said: 553 no (in reply to MAIL FROM command)",
+		"host HOST[192.0.2.1] said: 4",
+	} {
+		name := func(host, local, quoted string) string {
+			return strings.NewReplacer("HOST", host, "LOCAL", local, "QUOTED", quoted).Replace(reason)
+		}
+		want := new(classifier).classify(name("mx.a.example", "bob", "bob"))
+		if got := new(classifier).classify(name(host, local, quoted)); got != want {
+			t.Errorf("%s, not %s: %s", got, want, name(host, local, quoted))
+		}
+	}
+}
+
 func FuzzClassify(f *testing.F) {
 	f.Add("host mx.example.com[192.0.2.1] said: 450 4.7.1 later")
 	f.Add("connect to mx.example.com[192.0.2.1]:25: Connection refused")
 	f.Add(" said: 42")
+	f.Add(`450 4.7.1 <"a>b"@x>: [`)
+	for reason := range knownReasons(f) {
+		f.Add(reason)
+	}
 	f.Fuzz(func(t *testing.T, reason string) {
-		got := new(classifier).classify(reason)
-		if !strings.Contains(" "+strings.Join(categoryNames(), " ")+" ", " "+string(got)+" ") {
+		if got := new(classifier).classify(reason); !slices.Contains(Categories(), got) {
 			t.Errorf("%q is of the category %q", reason, got)
 		}
 	})
 }
 
-func categoryNames() []string {
-	var names []string
-	for _, c := range Categories() {
-		names = append(names, string(c))
+// FuzzNamesDoNotDecide tries whatever a host or an address can be called.
+func FuzzNamesDoNotDecide(f *testing.F) {
+	f.Add("greylist.example", "connection-refused")
+	f.Add("rate limit", "too many hops")
+	f.Add("451 4.3.0", "421-4.7.0 a said: 450 <b>")
+	f.Fuzz(func(t *testing.T, host, local string) {
+		allowed := func(also string) func(rune) rune {
+			return func(r rune) rune {
+				if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(also, r) {
+					return r
+				}
+				return -1
+			}
+		}
+		// As names are in DNS, in RFC 5321's dot-atoms, and in its quoted strings; short of where a reason is cut.
+		host = strings.Trim(strings.Map(allowed("-_"), host[:min(len(host), 63)]), "-_")
+		quoted := strings.Map(allowed(" -_<>@[].:;,/=!#'()"), local[:min(len(local), 64)])
+		atom := strings.Map(allowed("-_+=/!#'{}|~"), local[:min(len(local), 64)])
+		checkNames(t, "mx"+host+".a"+host, "a"+atom, quoted)
+	})
+}
+
+func BenchmarkClassify(b *testing.B) {
+	var reasons []string
+	for reason := range knownReasons(b) {
+		reasons = append(reasons, reason)
 	}
-	return names
+	slices.Sort(reasons)
+	b.Run("different", func(b *testing.B) {
+		var c classifier
+		for i := 0; b.Loop(); i++ {
+			c.classify(reasons[i%len(reasons)])
+		}
+	})
+	b.Run("equal", func(b *testing.B) {
+		var c classifier
+		for b.Loop() {
+			c.classify(reasons[0])
+		}
+	})
 }
