@@ -80,8 +80,9 @@ var reasonRules = []reasonRule{
 		reply: []string{
 			"starttls", "tls required", "requires tls", "tls is required", "tls not available", "encryption",
 		},
-		// Cryptographic features: RFC 3463, 3.8; RFC 8689. 7.7 is widely used for other things.
-		status: []string{"7.4", "7.5", "7.10", "7.11", "7.30"},
+		// Cryptographic features: RFC 3463, 3.8; RFC 8689; Microsoft has 7.66 for old versions of TLS. Others use 7.7
+		// for anything.
+		status: []string{"7.4", "7.5", "7.10", "7.11", "7.30", "7.66"},
 	},
 	{
 		category: Greylisted, title: "greylisted", hint: "clears itself",
@@ -173,15 +174,17 @@ var reasonRules = []reasonRule{
 		category: Local, title: "trouble on this machine", hint: "this machine: see the mail log",
 		own: []string{
 			"resolver failure", "alias database", "lookup error", "lookup failure", "configuration error", "data error",
-			"command time limit", "command died", "command failed", "delivery failed", "temporary failure",
-			"service failure", "resource problem", "resource temporarily", "buffer space", "output error", "output file",
-			"permission denied", "not permitted", "no such file", "cannot access", "cannot allocate", "cannot assign",
-			"cannot open", "cannot update", "not owned by", "unable to forward", "error reading",
+			"command time limit", "command died", "command failed", "command output", "delivery failed",
+			"temporary failure", "service failure", "resource problem", "resource temporarily", "buffer space",
+			"output error", "output file", "permission denied", "not permitted", "no such file", "cannot access",
+			"cannot allocate", "cannot assign", "cannot open", "cannot update", "not owned by", "unable to forward",
+			"error reading",
 		},
 	},
 	{
 		category: LostConnection, title: "lost connection", hint: "network, firewall or their server",
 		own:    []string{"lost connection", "reset by peer", "broken pipe"},
+		reply:  []string{"timeout exceeded", "timeout waiting", "connection expired"},
 		status: []string{"4.2"},
 	},
 	{
@@ -257,7 +260,7 @@ func categoryOf(reason string) Category {
 	own, reply := cutReply(strings.TrimPrefix(reason, suspended))
 	for _, mark := range quotes {
 		if i := strings.Index(own, mark); i >= 0 {
-			own, reply = own[:i], ""
+			own, reply = own[:i+len(mark)], ""
 		}
 	}
 	code, status, words := parseReply(reply)
@@ -281,9 +284,9 @@ func categoryOf(reason string) Category {
 	return Other
 }
 
-// quotes is where Postfix stops speaking for itself: before the name of a command or a user, and before what a
+// quotes are where Postfix stops speaking for itself: what follows is the name of a command or a user, or what a
 // command printed.
-var quotes = []string{`: "`, " command output: "}
+var quotes = []string{`: "`, "command output: "}
 
 // cutReply divides a reason into Postfix's words and the reply that they quote, which may be empty.
 func cutReply(reason string) (own, reply string) {
