@@ -56,7 +56,7 @@ func (l *lab) sendAll(mails []mail) {
 	for i := range atOnce {
 		sending.Go(func() {
 			for m := range next {
-				if _, err := smtpSend("127.0.0.1:25", m); err != nil {
+				if _, err := smtpSend(m); err != nil {
 					errs[i] = fmt.Errorf("send %q to %d recipients: %w", m.from, len(m.to), err)
 				}
 			}

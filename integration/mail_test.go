@@ -37,16 +37,16 @@ func (m mail) content() string {
 // send delivers a mail by SMTP to port 25 and returns its queue ID.
 func (p *postfixInstance) send(m mail) string {
 	p.t.Helper()
-	id, err := smtpSend("127.0.0.1:25", m)
+	id, err := smtpSend(m)
 	if err != nil {
 		p.t.Fatalf("send %q to %q: %v", m.from, m.to, err)
 	}
 	return id
 }
 
-// smtpSend is used instead of net/smtp, which refuses addresses that Postfix accepts.
-func smtpSend(server string, m mail) (queueID string, err error) {
-	conn, err := textproto.Dial("tcp", server)
+// smtpSend delivers a mail by SMTP to port 25, without net/smtp, which refuses addresses that Postfix accepts.
+func smtpSend(m mail) (queueID string, err error) {
+	conn, err := textproto.Dial("tcp", "127.0.0.1:25")
 	if err != nil {
 		return "", err
 	}

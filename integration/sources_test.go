@@ -358,7 +358,7 @@ func TestSourcesWhileMailFlows(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				continue
 			}
-			if _, err := smtpSend("127.0.0.1:25", done); err != nil {
+			if _, err := smtpSend(done); err != nil {
 				t.Error(err)
 				return
 			}

@@ -199,7 +199,7 @@ func TestNoSpace(t *testing.T) {
 		p := start(t, "size=32m,mode=755", "message_size_limit=8388608") // needs 12 MiB
 		freeBytes, _ := free(t)
 		send := func() error {
-			_, err := smtpSend("127.0.0.1:25", mail{from: "a@example.com", to: []string{"b@example.org"}})
+			_, err := smtpSend(mail{from: "a@example.com", to: []string{"b@example.org"}})
 			return err
 		}
 		fill(t, freeBytes-13<<20)

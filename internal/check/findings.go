@@ -64,7 +64,7 @@ func nonEmpty(words ...string) string {
 const (
 	shownOwners   = 5 // of each kind
 	shownProblems = 12
-	problemWidth  = 200
+	problemWidth  = 220
 )
 
 // ownerTable says whose mail it is.

@@ -18,7 +18,8 @@ func deferredMail(n int) []*Message {
 				"https://support.bigprov.example/mail/?p=Rate x%da.%d - gsmtp (in reply to end of DATA command)",
 				i%3, i%200, i, i*7919, i),
 			fmt.Sprintf("connect to mx.%s[192.0.2.9]:25: Connection refused", domain),
-			fmt.Sprintf("Host or domain name not found. Name service error for name=%s type=MX: Host not found, try again", domain),
+			fmt.Sprintf("Host or domain name not found. Name service error for name=%s type=MX: Host not found, "+
+				"try again", domain),
 			fmt.Sprintf("host mx.grey.example[192.0.2.5] said: 450 4.2.0 <r%d@%s>: Recipient address rejected: Greylisted, "+
 				"see http://postgrey.example/help/%[2]s.html (in reply to RCPT TO command)", i, domain),
 		}[i%4]

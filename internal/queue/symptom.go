@@ -73,7 +73,7 @@ func splitReply(reply string) (code, status, words string) {
 	reply, _, _ = strings.Cut(reply, " (in reply to ")
 	code, _, words = parseReply(reply)
 	if code != "" {
-		status = strings.Trim(strings.TrimSuffix(reply[len(code):], words), " -")
+		status = strings.Trim(strings.TrimSuffix(reply[len(code):], words), " -#")
 	}
 	return code, status, words
 }
