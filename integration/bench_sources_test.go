@@ -123,6 +123,17 @@ func runOnce(program string, args ...string) func(*testing.B) cost {
 // of the source spool, but without a look at what it reads.
 func minimalLoop(b *testing.B) cost {
 	b.Helper()
+	return loopOver(b, "maildrop", "active", "incoming", "deferred", "hold")
+}
+
+// minimalLoopOverBoth is that for the queue files and the defer logs.
+func minimalLoopOverBoth(b *testing.B) cost {
+	b.Helper()
+	return loopOver(b, "maildrop", "active", "incoming", "deferred", "hold", "defer")
+}
+
+func loopOver(b *testing.B, directories ...string) cost {
+	b.Helper()
 	start := time.Now()
 	paths := make(chan string, 1024)
 	var wg sync.WaitGroup
@@ -143,7 +154,7 @@ func minimalLoop(b *testing.B) cost {
 			}
 		})
 	}
-	for _, queue := range []string{"maildrop", "active", "incoming", "deferred", "hold"} {
+	for _, queue := range directories {
 		err := filepath.WalkDir(filepath.Join(spoolDir, queue), func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && !entry.IsDir() {
 				paths <- path

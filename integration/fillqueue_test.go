@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,8 @@ import (
 // fillQueue adds n messages to the deferred queue. They are copies of the queue file and the defer log
 // of a message that lies there, under IDs such as Postfix would have given them: showq lists them like
 // any other, and a restart does not rename them.
+//
+// If the message has the number 0000000 in it, each copy has another one in its place.
 func (p *postfixInstance) fillQueue(n int) {
 	p.t.Helper()
 	deferred := p.queueIDs("deferred")
@@ -38,6 +41,7 @@ func (p *postfixInstance) fillQueue(n int) {
 		// IDs are told apart by their inode. The microseconds are spread, for they decide about the
 		// hash directory.
 		id := queueID{seconds: now.Unix(), microseconds: i * 7919 % 1_000_000, long: long}
+		message.number, log.number = i+1, i+1
 		name, err := message.copy(id, now.Add(time.Hour)) // the time of the next attempt
 		if err == nil {
 			err = log.copyTo(log.path(id.hash(), name), now)
@@ -53,6 +57,7 @@ type originalFile struct {
 	top     string // the queue: a directory of the spool
 	depth   int    // levels of hash directories in it
 	content []byte
+	number  int // of the copy
 	stat    unix.Stat_t
 	made    map[string]bool // directories that exist
 }
@@ -119,7 +124,11 @@ func (o *originalFile) copyTo(path string, modified time.Time) error {
 		return &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, o.content); err != nil {
+	content := o.content
+	if o.number > 0 && o.number < 10_000_000 {
+		content = bytes.ReplaceAll(content, []byte("0000000"), fmt.Appendf(nil, "%07d", o.number))
+	}
+	if _, err := unix.Write(fd, content); err != nil {
 		return &fs.PathError{Op: "write", Path: path, Err: err}
 	}
 	times := []unix.Timeval{unix.NsecToTimeval(modified.UnixNano()), unix.NsecToTimeval(modified.UnixNano())}
