@@ -52,14 +52,9 @@ type problemRow struct {
 // problemCounter finds the problems that most messages have.
 type problemCounter struct {
 	*frequent[problemRow]
-	classifier classifier
-	distinct   *distinctCounters
-	messages   int64
-
-	last struct { // what the recipient before was found to wait for
-		reason, domain string
-		symptom        symptom
-	}
+	symptoms symptomReader
+	distinct *distinctCounters
+	messages int64
 }
 
 func newProblemCounter(distinct *distinctCounters) *problemCounter {
@@ -76,49 +71,44 @@ func newProblemCounter(distinct *distinctCounters) *problemCounter {
 func (p *problemCounter) count(m *Message, recipients []Recipient) {
 	p.messages++
 	hasReason := slices.ContainsFunc(recipients, func(r Recipient) bool { return r.Reason != "" })
-	category, waits := withoutReason[m.Queue]
+	unexplained, waits := withoutReason[m.Queue]
 	if !hasReason && !waits {
 		return
 	}
 	for _, r := range recipients {
 		switch domain := domainOf(r.Address); {
 		case r.Reason != "":
-			p.countRecipient(m, r, domain, p.symptomOf(m, r.Reason, domain))
+			s, hop := p.symptoms.read(r.Reason, domain, m.ContentFilter)
+			p.countRecipient(m, r, domain, s, hop)
 		case !hasReason:
-			p.countRecipient(m, r, domain, &symptom{category: category})
+			p.countRecipient(m, r, domain, unexplained, "")
 		}
 	}
 	if len(recipients) == 0 {
-		p.countMessage(m, &symptom{category: category})
+		p.countMessage(m, unexplained)
 	}
 }
 
-// withoutReason are the categories of mail that waits in a queue without a reason.
-var withoutReason = map[Name]Category{Deferred: Unrecorded, Hold: OnHold, Maildrop: InMaildrop}
-
-// symptomOf returns the symptom of a reason; it is valid until the next call.
-func (p *problemCounter) symptomOf(m *Message, reason, domain string) *symptom {
-	if p.last.reason != reason || p.last.domain != domain {
-		p.last.symptom = p.classifier.symptom(reason, domain)
-		p.last.reason, p.last.domain = strings.Clone(reason), strings.Clone(domain)
-	}
-	if s := p.last.symptom; s.category == Transport && s.hop.name == "" && m.ContentFilter != "" {
-		s.hop = nextHop{m.ContentFilter, m.ContentFilter}
-		return &s
-	}
-	return &p.last.symptom
+// withoutReason are the symptoms of mail that waits in a queue without a reason.
+var withoutReason = map[Name]*symptom{
+	Deferred: symptom{category: Unrecorded}.withKeys(),
+	Hold:     symptom{category: OnHold}.withKeys(),
+	Maildrop: symptom{category: InMaildrop}.withKeys(),
 }
 
 // countMessage counts a message unless it was counted already, and returns its row.
 func (p *problemCounter) countMessage(m *Message, s *symptom) *problemRow {
 	held := m.Queue == Hold && s.category != OnHold
-	key := s.key(held)
+	key := s.key
+	if held {
+		key = s.heldKey
+	}
 	if known := p.rows[key]; known != nil && known.row.lastMessage == p.messages {
 		return &known.row
 	}
 	row := &p.frequent.add(key).row
 	if row.texts == nil {
-		row.symptom, row.held, row.texts = s.clone(), held, newFrequent[struct{}](maxProblemTexts)
+		row.symptom, row.held, row.texts = *s, held, newFrequent[struct{}](maxProblemTexts)
 	}
 	row.lastMessage = p.messages
 	if !m.Arrival.IsZero() {
@@ -130,7 +120,7 @@ func (p *problemCounter) countMessage(m *Message, s *symptom) *problemRow {
 	return row
 }
 
-func (p *problemCounter) countRecipient(m *Message, r Recipient, domain string, s *symptom) {
+func (p *problemCounter) countRecipient(m *Message, r Recipient, domain string, s *symptom, hop string) {
 	row := p.countMessage(m, s)
 	row.recipients++
 	row.domains.add(p.distinct, domain)
@@ -138,8 +128,8 @@ func (p *problemCounter) countRecipient(m *Message, r Recipient, domain string, 
 		row.address = strings.Clone(r.Address)
 	}
 	row.addresses = row.addresses || row.address != r.Address
-	if s.hop.name != "" {
-		row.hosts.add(p.distinct, s.hop.name)
+	if hop != "" {
+		row.hosts.add(p.distinct, hop)
 	}
 	if s.text != "" {
 		row.texts.add(s.text)
@@ -170,8 +160,8 @@ func (r *problemRow) problem(messages int64) Problem {
 	switch host := r.hosts.single(); {
 	case host != "":
 		p.NextHop = host
-	case p.Hosts > 1 && r.hop.group != "":
-		p.NextHop = "*." + r.hop.group
+	case p.Hosts > 1 && r.group != "":
+		p.NextHop = "*." + r.group
 	}
 	if texts := r.texts.sorted(); len(texts) > 0 {
 		p.Text = texts[0].key

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestProblemOfReason(t *testing.T) {
 			"a reply of several lines",
 			"host mx.a.example[192.0.2.1] said: 421-4.7.0 [203.0.113.25 15] Our system has detected 421-4.7.0 low " +
 				"reputation. 421 4.7.0 See https://a.example/help/?q=1 5si1234567plb.12 - gsmtp",
-			"mx.a.example; 421; 4.7.0; * * Our system has detected low reputation. See https://a.example/help/?* * - gsmtp",
+			"mx.a.example; 421; 4.7.0; [* *] Our system has detected low reputation. See https://a.example/help/?* * - gsmtp",
 		},
 		{
 			"a reply without a status",
@@ -240,25 +241,32 @@ func TestGroupOf(t *testing.T) {
 	}
 }
 
+// ordinaryPart matches a part of an address that needs no quotes.
+var ordinaryPart = regexp.MustCompile(`^\w([\w.-]*\w)?$`)
+
 // FuzzSymptom looks for a variable part of a reason that makes another problem of it.
 func FuzzSymptom(f *testing.F) {
 	f.Add("host mx.a.example[192.0.2.1] said: 450 4.2.0 <b@a.example>: Greylisted", "b", "a.example")
 	f.Add("Name service error for name=", "x", "\xff[")
 	f.Add("connect to [[]]:x", "", "")
 	f.Fuzz(func(t *testing.T, reason, local, domain string) {
-		var c classifier
-		s := c.symptom(reason, domain)
+		var reader symptomReader
+		s, hop := reader.read(reason, domain, "")
 		if len(s.text) > maxProblemText {
 			t.Errorf("a text of %d bytes", len(s.text))
 		}
-		if again := c.symptom(reason, domain); again != s {
+		if again, hopAgain := reader.read(reason, domain, ""); again != s || hopAgain != hop {
 			t.Errorf("%+v, then %+v", s, again)
 		}
-		if strings.ContainsAny(local+domain, " \t\n=[]:/?") || local == "" || domain == "" {
+		var c classifier
+		if want := c.classify(strings.TrimPrefix(reason, suspended)); s.category != want {
+			t.Errorf("%s, want %s", s.category, want)
+		}
+		if !ordinaryPart.MatchString(local) || !ordinaryPart.MatchString(domain) {
 			return
 		}
 		mask := func(address string) string {
-			return maskVariable("550 no "+address+" here", strings.ToLower(domain), "", "")
+			return string(appendMasked(nil, []byte("no "+address+" here"), strings.ToLower(domain), "", ""))
 		}
 		if got, want := mask("<"+local+"@"+domain+">"), mask("<a@b>"); got != want {
 			t.Errorf("%q, want %q", got, want)
