@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/disk"
 )
 
 // Output is standard output or standard error. No write holds the program for longer than a limit, whether nobody
@@ -40,7 +42,7 @@ func (o *Output) write(p []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
 	defer cancel()
-	err := inTime(ctx, 0, func() error {
+	err := disk.InTime(ctx, 0, func() error {
 		_, err := o.file.Write(p)
 		return err
 	})
@@ -93,22 +95,4 @@ func isDuplicated(fd uintptr) bool {
 		}
 	}
 	return false
-}
-
-// inTime returns what do returns, or the cause of the context's end if do has not returned when settle has passed
-// after that. The system call that do hangs in goes on until it returns or the program ends.
-func inTime(ctx context.Context, settle time.Duration, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(settle):
-		return context.Cause(ctx)
-	}
 }

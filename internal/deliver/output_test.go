@@ -2,14 +2,12 @@ package deliver
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/scripttest"
@@ -76,38 +74,6 @@ func TestOutputThatFails(t *testing.T) {
 			if !errors.Is(err, tt.want) || err.Error() != "cannot write to standard output: "+tt.want.Error() {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
-		})
-	}
-}
-
-// A call that hangs is given up; one that ends soon after the context is waited for.
-func TestInTime(t *testing.T) {
-	for name, tt := range map[string]struct {
-		call time.Duration
-		want error
-	}{
-		"before":      {time.Second / 2, io.EOF},
-		"soon after":  {time.Second + settleTime/2, io.EOF},
-		"much later":  {time.Hour, context.DeadlineExceeded},
-		"immediately": {0, io.EOF},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				start := time.Now()
-				err := inTime(ctx, settleTime, func() error {
-					time.Sleep(tt.call)
-					return io.EOF
-				})
-				if !errors.Is(err, tt.want) {
-					t.Errorf("error %v, want %v", err, tt.want)
-				}
-				if took := time.Since(start); took != min(tt.call, time.Second+settleTime) {
-					t.Errorf("returned after %s", took)
-				}
-				time.Sleep(tt.call) // until the call has ended
-			})
 		})
 	}
 }

@@ -1,9 +1,10 @@
-package deliver
+package disk
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,22 +13,42 @@ import (
 // maxLinks is the kernel's limit of links in a path.
 const maxLinks = 40
 
-// openDir opens a directory, and follows only the links on the way to it whose owner is trusted. Each part of the path
-// is opened in the one before: nobody can lay a link in the meantime.
-func openDir(path string, trusted func(owner uint32) bool) (*os.File, error) {
+// A Judge returns an error for a part of a path, a directory or a link, that must not be passed through.
+type Judge func(path string, stat *unix.Stat_t) error
+
+// OwnLinks judges links: root follows only root's, because others could lead it to any file.
+func OwnLinks(path string, stat *unix.Stat_t) error {
+	if stat.Mode&unix.S_IFMT == unix.S_IFLNK && stat.Uid != 0 && os.Geteuid() == 0 {
+		return fmt.Errorf("the path goes through %s, a symbolic link of another user; name the directory itself", path)
+	}
+	return nil
+}
+
+// OpenDir opens a directory if all on the way to it is judged well, and itself. Each part of the path is opened in the
+// one before: nobody can lay a link in the meantime.
+func OpenDir(path string, judge Judge) (*os.File, error) {
 	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	open := func(at int, name string) (*os.File, error) {
+	open := func(at int, name, path string) (*os.File, error) {
 		fd, err := unix.Openat(at, name, flags, 0)
 		if err != nil {
 			return nil, err
 		}
-		return os.NewFile(uintptr(fd), name), nil
+		next := os.NewFile(uintptr(fd), path)
+		var stat unix.Stat_t
+		if err = unix.Fstat(fd, &stat); err == nil {
+			err = judge(path, &stat)
+		}
+		if err != nil {
+			next.Close()
+			return nil, err
+		}
+		return next, nil
 	}
 	start := func(path string) (*os.File, error) {
 		if strings.HasPrefix(path, "/") {
-			return open(unix.AT_FDCWD, "/")
+			return open(unix.AT_FDCWD, "/", "/")
 		}
-		return open(unix.AT_FDCWD, ".")
+		return open(unix.AT_FDCWD, ".", ".")
 	}
 	dir, err := start(path)
 	if err != nil {
@@ -40,9 +61,9 @@ func openDir(path string, trusted func(owner uint32) bool) (*os.File, error) {
 		if name == "" {
 			continue
 		}
-		next, err := open(int(dir.Fd()), name)
+		next, err := open(int(dir.Fd()), name, filepath.Join(dir.Name(), name))
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) { // a link, perhaps
-			target, isLink, linkErr := readLink(dir, name, trusted)
+			target, isLink, linkErr := readLink(dir, name, judge)
 			if links++; links > maxLinks {
 				linkErr = unix.ELOOP
 			}
@@ -69,7 +90,7 @@ func openDir(path string, trusted func(owner uint32) bool) (*os.File, error) {
 }
 
 // readLink returns where a link leads. Anything else is not a link.
-func readLink(dir *os.File, name string, trusted func(owner uint32) bool) (target string, isLink bool, err error) {
+func readLink(dir *os.File, name string, judge Judge) (target string, isLink bool, err error) {
 	var stat unix.Stat_t
 	err = unix.Fstatat(int(dir.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
@@ -77,14 +98,11 @@ func readLink(dir *os.File, name string, trusted func(owner uint32) bool) (targe
 		return "", false, err
 	case stat.Mode&unix.S_IFMT != unix.S_IFLNK:
 		return "", false, nil
-	case !trusted(stat.Uid):
-		return "", false, fmt.Errorf("the path goes through %s, a symbolic link of another user; name the directory itself", name)
+	}
+	if err := judge(filepath.Join(dir.Name(), name), &stat); err != nil {
+		return "", false, err
 	}
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(int(dir.Fd()), name, buf)
 	return string(buf[:max(0, n)]), true, err
 }
-
-// trustsLink reports whether this user follows a link of that owner: root follows only root's, because others could
-// lead it to any file.
-func trustsLink(owner uint32) bool { return owner == 0 || os.Geteuid() != 0 }

@@ -1,0 +1,30 @@
+// Package disk replaces files as a whole, in directories that are reached by trusted ways alone, and waits for no disk
+// that hangs.
+package disk
+
+import (
+	"context"
+	"time"
+)
+
+// SettleTime is how long a system call may go on after the end of the context: one that is under way then ends
+// long before, unless it hangs.
+const SettleTime = 250 * time.Millisecond
+
+// InTime returns what do returns, or the cause of the context's end if do has not returned when settle has passed
+// after that. The system call that do hangs in goes on until it returns or the program ends.
+func InTime(ctx context.Context, settle time.Duration, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(settle):
+		return context.Cause(ctx)
+	}
+}
