@@ -95,7 +95,11 @@ type perfItem struct {
 	Unit, Warn, Crit string
 }
 
-var perfPattern = regexp.MustCompile(`^([a-z0-9_]+)=([0-9]+)(B|s|);([-@~:.0-9]*);([-@~:.0-9]*);0$`)
+var (
+	perfPattern = regexp.MustCompile(`^([a-z0-9_]+)=([0-9]+)(B|s|);([-@~:.0-9]*);([-@~:.0-9]*);0$`)
+	// Growth has no least value.
+	growthPattern = regexp.MustCompile(`^((?:[a-z0-9_]+_)?growth)=(-?[0-9]+)()(?:;([-@~:.0-9]*)(?:;([-@~:.0-9]+))?)?$`)
+)
 
 // parsePerfdata returns the items by label.
 func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
@@ -103,6 +107,9 @@ func parsePerfdata(t testing.TB, perfdata string) map[string]perfItem {
 	items := make(map[string]perfItem)
 	for word := range strings.FieldsSeq(perfdata) {
 		m := perfPattern.FindStringSubmatch(word)
+		if m == nil {
+			m = growthPattern.FindStringSubmatch(word)
+		}
 		if m == nil {
 			t.Fatalf("invalid performance data %q: %s", word, perfdata)
 		}

@@ -22,6 +22,7 @@ func TestIcingaArguments(t *testing.T) {
 	if err := os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	state := filepath.Join(ownedDir(t, "nagios"), "state")
 	tests := map[string]struct {
 		vars string
 		want []string // arguments, sorted
@@ -56,6 +57,13 @@ func TestIcingaArguments(t *testing.T) {
 			vars.postfix_queue_perfdata = [ "emails", "*_age" ]`,
 			[]string{"--perfdata *_age", "--perfdata emails", "--stuck 1h"},
 			" emails=0;;;0 hold_age=",
+		},
+		"growth": {
+			`vars.postfix_queue_state = "` + state + `"
+			vars.postfix_queue_warning = "growth=500"
+			vars.postfix_queue_verbose = 1`,
+			[]string{"--state " + state, "--verbose", "--warning growth=500"},
+			" OK - queue is empty | ",
 		},
 		"all instances": {
 			`vars.postfix_queue_all_instances = true`,

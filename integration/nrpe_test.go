@@ -92,6 +92,7 @@ func TestNRPECommands(t *testing.T) {
 
 	p := startPostfix(t)
 	installPlugin(t, "check_nrpe")
+	bind(t, ownedDir(t, monitoringUser), "/var/lib/nagios") // where --state points to
 	startNRPE(t, specials...)
 	id := p.send(mail{from: "a@example.com", to: []string{"b@example.org"}})
 	p.waitDeferred(id)

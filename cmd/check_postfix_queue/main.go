@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/check"
@@ -18,6 +20,7 @@ import (
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/source"
 	"example.org/postfix-queue-monitor/internal/thresholds"
+	"example.org/postfix-queue-monitor/internal/trend"
 )
 
 // version is stamped when the program is built by make.
@@ -44,6 +47,7 @@ type options struct {
 	Perfdata   queue.MetricPatterns `arg:"--perfdata"`
 	NoFindings bool                 `arg:"--no-findings"`
 	MaxOutput  maxOutput            `arg:"--max-output"`
+	State      trend.File           `arg:"--state"`
 	MailServer mailServer           `arg:"-M,--mailserver"`
 	cli.Common
 	checkMailqOptions
@@ -69,7 +73,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", v, v)
 		return int(check.Unknown)
 	case err == nil:
-		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()), opts.checkPerfdata())
+		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()), opts.checkPerfdata(), opts.checkState())
 	}
 	if err != nil {
 		return check.Failed(queue.Typed(err.Error())).Write(stdout)
@@ -80,22 +84,26 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 	judged := check.Options{
 		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
 		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, MaxText: int(opts.MaxOutput),
-		LabelInstances: opts.SeveralInstances(),
+		LabelInstances: opts.SeveralInstances(), Memory: check.Memory{Used: opts.State != ""},
 	}
 	request := opts.Request(stdin, judged.Metrics())
 	request.Breakdown = opts.Verbose >= check.DetailBreakdown
 	if !opts.NoFindings {
 		request.Findings = func(s *queue.Summary) bool { return check.Alerts(s, judged) }
 	}
+	now, clockErr := trend.Now()
 	readings := source.ReadAll(ctx, request)
 	if opts.Input == "" && source.HasListing(stdin) {
 		return check.Failed(cli.UnreadInput).Write(stdout)
+	}
+	if judged.Memory.Err = clockErr; judged.Memory.Used && clockErr == nil {
+		judged.Memory.Err = opts.remember(ctx, now, readings)
 	}
 	return check.Judge(readings, judged).Write(stdout)
 }
 
 func (o *options) perfdata() queue.Selection {
-	return queue.Selection{Filter: o.Filter(), Patterns: o.Perfdata, Reasons: o.CountReasons}
+	return queue.Selection{Filter: o.Filter(), Patterns: o.Perfdata, Reasons: o.CountReasons, Growth: o.State != ""}
 }
 
 func (o *options) checkPerfdata() error {
@@ -117,4 +125,43 @@ func (m *maxOutput) UnmarshalText(text []byte) error {
 	}
 	*m = maxOutput(n)
 	return nil
+}
+
+func (o *options) checkState() error {
+	growth, _ := queue.Lookup(queue.FamilyGrowth)
+	switch {
+	case o.State == "" && (o.Warning.Mention(growth) || o.Critical.Mention(growth)):
+		return errors.New("there is a threshold on growth, which takes several readings: add --state FILE")
+	case o.State == "":
+		return nil
+	case !filepath.IsAbs(string(o.State)) || strings.HasSuffix(string(o.State), "/"):
+		return fmt.Errorf(`invalid --state "%s": want the absolute path of a file`, o.State)
+	case o.Input != "":
+		return errors.New("--state excludes --input: growth is found by reading a queue again and again, not a file")
+	}
+	return nil
+}
+
+// remember puts the numbers of whole readings into the state file, and the growth that follows into their summaries.
+func (o *options) remember(ctx context.Context, now trend.Clock, readings []queue.Reading) error {
+	emails := map[trend.Key]int64{}
+	key := func(r queue.Reading) trend.Key { return trend.NewKey(r.Instance, o.QueueDir, r.Summary.Filter) }
+	for _, r := range readings {
+		if r.Complete() {
+			emails[key(r)] = r.Summary.Total.Messages
+		}
+	}
+	if len(emails) == 0 {
+		return nil
+	}
+	growth, err := o.State.Record(ctx, now, emails)
+	for _, r := range readings {
+		if !r.Complete() {
+			continue
+		}
+		if g, known := growth[key(r)]; known {
+			r.Summary.Growth = &g
+		}
+	}
+	return err
 }

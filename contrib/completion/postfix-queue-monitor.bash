@@ -15,7 +15,8 @@ _postfix_queue_common="-d --config-dir -a --all-instances --source --queue-direc
 	--allow-empty -q --queue --sender --login --client --recipient --reason --older-than --by-reason --stuck -t --timeout -v --verbose -h --help -V --version"
 
 _check_postfix_queue() {
-	local options="-w --warning -c --critical --perfdata --no-findings --max-output -M --mailserver $_postfix_queue_common"
+	local _postfix_queue_metrics=${_postfix_queue_metrics/ up/ up growth}
+	local options="-w --warning -c --critical --perfdata --state --no-findings --max-output -M --mailserver $_postfix_queue_common"
 	_postfix_queue_complete "$options"
 }
 
@@ -29,7 +30,7 @@ _postfix_queue_complete() {
 	local options=$1 word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	case $before in
 	-d | --config-dir | --queue-directory) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-	-i | --input | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+	-i | --input | --state | --to) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 	-q | --queue) mapfile -t COMPREPLY < <(compgen -W "active deferred hold incoming maildrop" -- "$word") ;;
 	-f | --format) mapfile -t COMPREPLY < <(compgen -W "graphite ids influx json netdata prometheus statsd value" -- "$word") ;;
 	-m | --metrics | --perfdata) mapfile -t COMPREPLY < <(compgen -W "$_postfix_queue_metrics" -- "$word") ;;

@@ -9,8 +9,8 @@ import (
 )
 
 // detailLines returns the lines of one instance that -v, -vv and -vvv add, the most important first.
-func detailLines(r queue.Reading, v verdict, labelled bool, detail int) []queue.Text {
-	if detail < DetailQueues {
+func detailLines(r queue.Reading, v verdict, labelled bool, o Options) []queue.Text {
+	if o.Detail < DetailQueues {
 		return nil
 	}
 	var lines []queue.Text
@@ -35,7 +35,7 @@ func detailLines(r queue.Reading, v verdict, labelled bool, detail int) []queue.
 			lines = append(lines, "trouble: "+queue.Safe(t.Text(s.Taken)+"; "+t.Remedy()))
 		}
 	}
-	shows := detail >= DetailBreakdown && s.Breakdown != nil && s.Total.Messages > 0
+	shows := o.Detail >= DetailBreakdown && s.Breakdown != nil && s.Total.Messages > 0
 	if shows {
 		lines = append(lines, ownerTable(s)...)
 		lines = append(lines, problemTable(s)...)
@@ -48,13 +48,14 @@ func detailLines(r queue.Reading, v verdict, labelled bool, detail int) []queue.
 		lines = append(lines, queueTable(s)...)
 	}
 	lines = append(lines, arrivalLines(s)...)
+	lines = append(lines, growthLines(r, o)...)
 	switch {
 	case shows:
 		lines = append(lines, ageLines(s)...)
-	case detail >= DetailBreakdown && s.Breakdown == nil && r.Complete():
+	case o.Detail >= DetailBreakdown && s.Breakdown == nil && r.Complete():
 		lines = append(lines, "no senders, no reasons and no domains: the snapshot was written without --breakdown")
 	}
-	if detail >= DetailSource {
+	if o.Detail >= DetailSource {
 		for _, line := range r.Trace() {
 			lines = append(lines, queue.Safe(line))
 		}

@@ -32,10 +32,11 @@ type Options struct {
 	MaxText  int // bytes of text; 0: MaxText
 	// LabelInstances puts the instance's name into the labels of a single instance, too.
 	LabelInstances bool
+	Memory         Memory
 }
 
 func (o Options) askFor(m queue.Metric) bool {
-	return o.Reasons && m.Dimension == queue.ByReason || o.Warn.Mention(m) || o.Crit.Mention(m) || o.Perfdata.Name(m)
+	return o.Reasons && m.Dimension == queue.ByReason || o.Memory.Used && isGrowth(m) || o.Warn.Mention(m) || o.Crit.Mention(m) || o.Perfdata.Name(m)
 }
 
 // Metrics returns those that are shown or judged, if the source knows them.
@@ -78,7 +79,7 @@ func Judge(readings []queue.Reading, o Options) Result {
 	}
 	result.Lines = []queue.Text{line1(readings, verdicts, result.State, labelled)}
 	for _, i := range worstFirst(verdicts) {
-		result.Lines = append(result.Lines, detailLines(readings[i], verdicts[i], labelled, o.Detail)...)
+		result.Lines = append(result.Lines, detailLines(readings[i], verdicts[i], labelled, o)...)
 	}
 	return result
 }
@@ -108,12 +109,14 @@ type verdict struct {
 }
 
 func judgeOne(r queue.Reading, o Options) verdict {
+	if r.Summary == nil {
+		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
+	}
+	state, sentences, remarks := judgeTroubles(r.Summary)
 	var v verdict
 	switch {
-	case r.Summary == nil:
-		return verdict{state: Unknown, text: queue.Safe(r.Err.Error())}
-	case r.Err == nil && r.Summary.Down == "":
-		v = judgeComplete(r.Summary, o)
+	case r.Complete():
+		v = judgeComplete(r.Summary, o, state)
 	case r.Summary.Down != "":
 		v = verdict{state: Critical, text: downText(r, o)}
 	case errors.Is(r.Err, context.DeadlineExceeded):
@@ -121,7 +124,6 @@ func judgeOne(r queue.Reading, o Options) verdict {
 	default:
 		v = judgeBroken(r, o)
 	}
-	state, sentences, remarks := judgeTroubles(r.Summary)
 	v.state = Worst(v.state, state)
 	v.text = sentences + v.text
 	if v.state != OK {
@@ -159,6 +161,8 @@ func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int
 		j.warn, j.warned = o.Warn.For(m.Name)
 		j.crit, j.crited = o.Crit.For(m.Name)
 		switch {
+		case !j.known && isGrowth(m): // the first readings
+			continue
 		case !j.known && (j.warned || j.crited):
 			j.state = Unknown
 		case !j.known:
@@ -215,10 +219,12 @@ func (j judgement) perf() Perf {
 	return p
 }
 
-func judgeComplete(s *queue.Summary, o Options) verdict {
+// judgeComplete judges a whole reading, of which something else may be wrong already.
+func judgeComplete(s *queue.Summary, o Options, wrong State) verdict {
 	var v verdict
 	// A snapshot may have been written of some queues only.
 	var findings []finding
+	growthIsFine := false
 	for _, rules := range []thresholds.Rules{o.Warn, o.Crit} {
 		if err := rules.CheckFilter(s.Filter); err != nil {
 			findings = append(findings, finding{Unknown, queue.Safe(err.Error())})
@@ -228,11 +234,19 @@ func judgeComplete(s *queue.Summary, o Options) verdict {
 		if j.known {
 			v.perf = append(v.perf, j.perf())
 		}
-		if j.state != OK || j.known && isHeadline(j.metric, s) {
+		switch {
+		case isGrowth(j.metric) && j.state != OK:
+			findings = append(findings, finding{j.state, j.finding().text + forecast(s, o)})
+		case isGrowth(j.metric):
+			growthIsFine = true
+		case j.state != OK || j.known && isHeadline(j.metric, s):
 			findings = append(findings, j.finding())
 		}
 	}
 	v.state, v.text = sumUp(findings)
+	if growthIsFine && Worst(v.state, wrong) != OK && isRemarkable(s) {
+		v.text += ", " + growing(s, o)
+	}
 	if allHeld(s) && s.Filter.Queues == nil {
 		v.text += ", all on hold" + oldestHeld(s)
 	}

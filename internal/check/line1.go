@@ -115,7 +115,7 @@ func oldestHeld(s *queue.Summary) queue.Text {
 // maskedWarnings remarks on warning ranges that can never be seen: the two were mixed up, probably.
 func maskedWarnings(o Options) (text queue.Text) {
 	for _, warn := range o.Warn {
-		if crit, ok := o.Crit.For(warn.Metric.Name); ok && crit.Masks(warn.Range) {
+		if crit, ok := o.Crit.For(warn.Metric.Name); ok && crit.Masks(warn.Range, leastOf(warn.Metric)) {
 			text += ", warning range of " + queue.Text(warn.Metric.Name) + " lies beyond the critical one"
 		}
 	}

@@ -34,6 +34,14 @@ type Perf struct {
 	metric     queue.Metric
 }
 
+// min returns the least value that there can be; empty if there is none.
+func (p Perf) min() string {
+	if isGrowth(p.metric) {
+		return ""
+	}
+	return "0"
+}
+
 const serviceName = "POSTFIX_QUEUE"
 
 // Limits in bytes: what Nagios and NRPE certainly pass on. Performance data is never cut, as half of it would be
@@ -122,13 +130,14 @@ func perfdata(items []Perf) (string, error) {
 	for i, p := range items {
 		item := nagios.PerformanceData{
 			Label: p.Label, Value: strconv.FormatInt(p.Value, 10), UnitOfMeasurement: string(p.Unit),
-			Warn: p.Warn, Crit: p.Crit, Min: "0",
+			Warn: p.Warn, Crit: p.Crit, Min: p.min(),
 		}
 		if err := item.Validate(); err != nil {
 			return "", fmt.Errorf("performance data of %s: %w", p.Label, err)
 		}
 		// Without the library's quotes: a label of [a-z0-9_] needs none.
-		words[i] = fmt.Sprintf("%s=%s%s;%s;%s;%s", item.Label, item.Value, item.UnitOfMeasurement, item.Warn, item.Crit, item.Min)
+		word := fmt.Sprintf("%s=%s%s;%s;%s;%s", item.Label, item.Value, item.UnitOfMeasurement, item.Warn, item.Crit, item.Min)
+		words[i] = strings.TrimRight(word, ";")
 	}
 	return strings.Join(words, " "), nil
 }

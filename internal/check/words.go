@@ -90,6 +90,8 @@ func phrase(m queue.Metric, number string, value int64) queue.Text {
 		text = number + " from the future"
 	case topWords[m.Name] != "":
 		text = number + " " + topWords[m.Name]
+	case isGrowth(m):
+		text = growthText(number, value)
 	case m.Name == "spool_free":
 		text = number + " free for the queue"
 	case m.Name == "spool_free_inodes":

@@ -186,7 +186,9 @@ func metrics() []queue.Metric {
 			Value: func(s *queue.Summary) (int64, bool) { return value, !s.NoArrivalTimes },
 		}
 	}
-	table := slices.DeleteFunc(queue.Metrics(), func(m queue.Metric) bool { return m.Dimension == queue.ByReason })
+	table := slices.DeleteFunc(queue.Metrics(), func(m queue.Metric) bool {
+		return m.Dimension == queue.ByReason || m.Family == queue.FamilyGrowth // that is the check's
+	})
 	return append(table, reason("connection_refused", 31), reason("other", 9))
 }
 

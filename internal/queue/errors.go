@@ -42,10 +42,10 @@ var ErrNoArrivalTimes = errors.New("cannot look at mail of a certain age: this l
 var ErrNoClients = errors.New("cannot look at mail of a login or a client: only the source spool sees them; " +
 	"run this as root or the mail owner")
 
-// UnknownMetric returns the error for a name that is not a metric's.
-func UnknownMetric(name string) error {
+// UnknownMetric returns the error for a name that is not one of the metrics'.
+func UnknownMetric(name string, known []Metric) error {
 	var names, list []string
-	for _, m := range metrics {
+	for _, m := range known {
 		names = append(names, m.Name)
 		if m.Dimension == "" {
 			list = append(list, m.Name)

@@ -16,6 +16,7 @@ const (
 	FamilyForcedExpire = "forced_expire"
 	FamilyCorrupt      = "corrupt"
 	FamilyUp           = "up"
+	FamilyGrowth       = "growth" // takes several readings: only the check has it
 )
 
 // Dimensions that families are divided by.
@@ -80,6 +81,12 @@ var totals = []Metric{
 			up = 1
 		}
 		return &up
+	}),
+	onDemand(FamilyGrowth, units.Count, "change of the number of messages in an hour, as of the last 15 minutes", func(s *Summary) *int64 {
+		if s.Growth == nil {
+			return nil
+		}
+		return &s.Growth.PerHour
 	}),
 }
 

@@ -16,12 +16,14 @@ type Selection struct {
 	// InOrder selects metrics in the order of the patterns instead of the table's, for formats that tell numbers
 	// apart by their place. All of them must be known then.
 	InOrder bool
+	// Growth says whether there are several readings, which know it.
+	Growth bool
 }
 
 // Metrics returns the metrics that are selected.
 func (s Selection) Metrics() []Metric {
 	metrics := Select(s.Filter, func(m Metric) bool {
-		return s.Reasons && m.Dimension == ByReason || s.Patterns.Name(m)
+		return s.Reasons && m.Dimension == ByReason || s.Patterns.Name(m) && (m.Family != FamilyGrowth || s.Growth)
 	})
 	switch {
 	case s.Patterns == nil:
@@ -57,7 +59,7 @@ func (s Selection) explain(p MetricPattern) error {
 	table := Metrics()
 	i := slices.IndexFunc(table, p.matches)
 	if i < 0 {
-		return UnknownMetric(string(p))
+		return UnknownMetric(string(p), slices.DeleteFunc(table, func(m Metric) bool { return m.Family == FamilyGrowth && !s.Growth }))
 	}
 	m := table[i]
 	part := Name(m.Part)
@@ -65,6 +67,8 @@ func (s Selection) explain(p MetricPattern) error {
 		part = Deferred
 	}
 	switch {
+	case m.Family == FamilyGrowth && !s.Growth:
+		return errors.New("growth takes several readings: only check_postfix_queue --state knows it")
 	case m.Dimension != "" && !s.Filter.Covers(part):
 		return fmt.Errorf("%s is part of the %s queue, which --queue leaves out", p, part)
 	case m.Dimension == ByReason:

@@ -31,6 +31,7 @@ type Summary struct {
 	Arrivals *Arrivals
 	Expiring *int64    // messages that the next try within a day returns to their senders; nil if unknown
 	Space    *Space    // nil if unknown
+	Growth   *Growth   // nil if unknown; no single reading knows it
 	Findings *Findings // nil if Query did not ask, or did not want them of this summary
 	Tops     *Tops     // nil if Query did not ask
 	IDs      []byte    // queue IDs of the messages, one a line; nil if Query did not ask, or if some are unknown

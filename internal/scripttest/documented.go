@@ -61,15 +61,21 @@ func OptionsAreCompleted(t *testing.T, options []cli.Option, program string) {
 	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(completed(t, program)))); diff != "" {
 		t.Errorf("completed options (-want +got):\n%s", diff)
 	}
+	growing := slices.ContainsFunc(options, func(o cli.Option) bool { return o.Long == "state" })
 	var metrics []string
 	for _, m := range queue.Metrics() {
-		metrics = append(metrics, m.Name)
+		if m.Family != queue.FamilyGrowth || growing {
+			metrics = append(metrics, m.Name)
+		}
 	}
 	for _, o := range options {
-		if o.Long != "metrics" && o.Long != "warning" && o.Long != "critical" {
+		if o.Long != "metrics" && o.Long != "warning" && o.Long != "critical" && o.Long != "perfdata" {
 			continue
 		}
 		for _, option := range []string{"-" + o.Short, o.Name()} {
+			if option == "-" {
+				continue
+			}
 			if got := completed(t, program, option); !slices.Equal(trimSuffixes(got, "="), metrics) {
 				t.Errorf("%s completes %v", option, got)
 			}

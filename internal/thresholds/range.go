@@ -44,14 +44,14 @@ func (r Range) MayAlertFrom(value int64) bool {
 	return float64(value) < r.Start || !math.IsInf(r.End, 1)
 }
 
-// Masks reports whether every value that alerts other, and more, alert r.
-func (r Range) Masks(other Range) bool {
+// Masks reports whether every value, from the least one on, that alerts other, and more, alert r.
+func (r Range) Masks(other Range, least int64) bool {
 	alerts, more := false, false
-	for _, limit := range []float64{0, math.MaxInt64 / 2, r.Start, r.End, other.Start, other.End} {
+	for _, limit := range []float64{float64(least), math.MaxInt64 / 2, r.Start, r.End, other.Start, other.End} {
 		if math.IsInf(limit, 0) {
 			continue
 		}
-		for value := max(0, int64(limit)-1); value <= int64(limit)+2; value++ {
+		for value := max(least, int64(limit)-1); value <= int64(limit)+2; value++ {
 			switch {
 			case !other.Alerts(value):
 				more = more || r.Alerts(value)
@@ -63,6 +63,15 @@ func (r Range) Masks(other Range) bool {
 		}
 	}
 	return alerts && more
+}
+
+// Above returns the limit beyond which a growing value will alert. There is none if it alerts already, or never will.
+func (r Range) Above(value int64) (limit float64, ok bool) {
+	limit = r.End
+	if r.Inside {
+		limit = r.Start
+	}
+	return limit, !r.Alerts(value) && float64(value) <= limit && !math.IsInf(limit, 1)
 }
 
 // String returns the canonical form, which Parse reads back to the same Range for a metric that is a count. It

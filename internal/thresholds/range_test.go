@@ -39,8 +39,44 @@ func TestMasks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := critical.Masks(warning); got != tt.want {
+		if got := critical.Masks(warning, 0); got != tt.want {
 			t.Errorf("critical %s, warning %s: %t", tt.critical, tt.warning, got)
+		}
+	}
+}
+
+// Only growth has negative values.
+func TestMasksBelowZero(t *testing.T) {
+	critical, warning := Range{Start: math.Inf(-1), End: 1000}, Range{Start: -100, End: 2000}
+	if !critical.Masks(warning, 0) || critical.Masks(warning, -5000) {
+		t.Error("a warning below -100 is not seen")
+	}
+}
+
+func TestAbove(t *testing.T) {
+	tests := []struct {
+		text  string
+		value int64
+		want  float64 // -1: none
+	}{
+		{"10", 5, 10},
+		{"10", 10, 10},
+		{"10", 11, -1},
+		{"10:", 15, -1},
+		{"10:20", 15, 20},
+		{"10:20", 5, -1},
+		{"@10:20", 5, 10},
+		{"@10:20", 10, -1},
+		{"@10:20", 25, -1},
+		{"@10:", 5, 10},
+	}
+	for _, tt := range tests {
+		r, err := ParseRange(tt.text, units.Count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limit, ok := r.Above(tt.value); ok != (tt.want >= 0) || ok && limit != tt.want {
+			t.Errorf("%s from %d on: %v, %v", tt.text, tt.value, limit, ok)
 		}
 	}
 }

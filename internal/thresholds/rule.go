@@ -2,6 +2,7 @@ package thresholds
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ type Rule struct {
 	Range  Range
 }
 
-// ParseRule reads [METRIC=]RANGE.
+// ParseRule reads [METRIC=]RANGE. A plain number for growth has no lower end: a queue that drains is no alert.
 func ParseRule(text string) (Rule, error) {
 	name, rangeText, named := strings.Cut(text, "=")
 	if !named {
@@ -26,7 +27,7 @@ func ParseRule(text string) (Rule, error) {
 	name = strings.TrimSpace(name)
 	metric, ok := queue.Lookup(name)
 	if !ok {
-		return Rule{}, queue.UnknownMetric(name)
+		return Rule{}, queue.UnknownMetric(name, queue.Metrics())
 	}
 	r, err := ParseRange(rangeText, metric.Unit)
 	if err != nil {
@@ -34,6 +35,9 @@ func ParseRule(text string) (Rule, error) {
 			err = fmt.Errorf("%w; give each metric an option of its own", err)
 		}
 		return Rule{}, err
+	}
+	if metric.Family == queue.FamilyGrowth && !strings.ContainsAny(rangeText, ":@") {
+		r.Start = math.Inf(-1)
 	}
 	return Rule{metric, r}, nil
 }

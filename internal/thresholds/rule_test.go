@@ -21,6 +21,11 @@ func TestParseRule(t *testing.T) {
 		{"age=4h", "age", Range{0, 14400, false}},
 		{"hold_age=~:2d", "hold_age", Range{math.Inf(-1), 172800, false}},
 		{" hold = 5 ", "hold", Range{0, 5, false}},
+		{"growth=500", "growth", Range{math.Inf(-1), 500, false}},
+		{"growth=0:500", "growth", Range{0, 500, false}},
+		{"growth=:500", "growth", Range{0, 500, false}},
+		{"growth=@500", "growth", Range{0, 500, true}},
+		{"growth=-200:", "growth", Range{-200, math.Inf(1), false}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
@@ -36,7 +41,7 @@ func TestParseRule(t *testing.T) {
 }
 
 func TestParseRuleRefusals(t *testing.T) {
-	for _, text := range []string{"Emails=3", "=3", "nosuch=3", "corrupt", "emails=", "emails=1=2", "emails:3=4"} {
+	for _, text := range []string{"Emails=3", "=3", "nosuch=3", "corrupt", "emails=", "emails=1=2", "emails:3=4", "growth=-5"} {
 		t.Run(text, func(t *testing.T) {
 			if rule, err := ParseRule(text); err == nil {
 				t.Errorf("got %+v, want an error", rule)
