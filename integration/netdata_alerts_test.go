@@ -111,6 +111,7 @@ func TestNetdataAlerts(t *testing.T) {
 		stale  = "postfix_local.qemails.postfix_queue_stale"
 		taken  = "postfix_local.qage_by_queue.postfix_queue_not_taken"
 		local  = "postfix_local.qage_by_queue.postfix_queue_local_not_taken"
+		growth = "postfix_local.qemails.postfix_queue_growth" // a quarter of an hour later
 	)
 	steps := []struct {
 		name  string
@@ -146,10 +147,36 @@ func TestNetdataAlerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{emails, size, age, stale, taken, local} {
+	for _, id := range []string{emails, size, age, stale, taken, local, growth} {
 		if alerts[id].Info == "" {
 			t.Errorf("%s does not say what to do: %+v", id, alerts[id])
 		}
+	}
+}
+
+// TestNetdataGrowth runs the alert on growth, of half a minute instead of a quarter of an hour.
+func TestNetdataGrowth(t *testing.T) {
+	needNetdata(t)
+	p := startPostfix(t)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
+	installEmitter(t)
+	bind(t, filepath.Dir(netdataModule), netdataCharts)
+	const lookup, shorter = "lookup: average -2m at -14m ", "lookup: average -4s at -28s "
+	alerts := readContrib(t, netdataAlerts)
+	if strings.Count(alerts, lookup) != 1 {
+		t.Fatalf("no %q", lookup)
+	}
+	n := startNetdata(t, "charts.d", netdataPlugins, map[string]string{
+		"charts.d/postfix_queue.conf": configureModule(t, "postfix_queue_update_every=1", "postfix_queue_penalty=no"),
+		"health.d/postfix_queue.conf": strings.Replace(alerts, lookup, shorter, 1),
+	}, netdataHealth)
+	const growth = "postfix_local.qemails.postfix_queue_growth"
+	n.awaitAlerts(map[string]string{growth: "CLEAR"})
+	p.fillQueue(200)
+	n.awaitAlerts(map[string]string{growth: "WARNING"})
+	n.awaitAlerts(map[string]string{growth: "CLEAR"}) // it stays as it is
+	if all, err := n.alerts(); err != nil || all[growth].Info == "" {
+		t.Errorf("it does not say what to do: %v, %+v", err, all[growth])
 	}
 }
 
