@@ -81,25 +81,34 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 
 	ctx, cancel := opts.WithTimeout(ctx)
 	defer cancel()
-	judged := check.Options{
-		Warn: opts.Warning, Crit: opts.Critical, Filter: opts.Filter(), Reasons: opts.CountReasons,
-		Detail: int(opts.Verbose), Perfdata: opts.Perfdata, MaxText: int(opts.MaxOutput),
-		LabelInstances: opts.SeveralInstances(), Memory: check.Memory{Used: opts.State != ""},
-	}
+	judged := opts.judged()
 	request := opts.Request(stdin, judged.Metrics())
 	request.Breakdown = opts.Verbose >= check.DetailBreakdown
 	if !opts.NoFindings {
 		request.Findings = func(s *queue.Summary) bool { return check.Alerts(s, judged) }
 	}
-	now, clockErr := trend.Now()
+	memory := &judged.Memory
+	var now trend.Clock
+	if memory.Used {
+		now, memory.Err = trend.Now()
+	}
 	readings := source.ReadAll(ctx, request)
 	if opts.Input == "" && source.HasListing(stdin) {
 		return check.Failed(cli.UnreadInput).Write(stdout)
 	}
-	if judged.Memory.Err = clockErr; judged.Memory.Used && clockErr == nil {
-		judged.Memory.Err = opts.remember(ctx, now, readings)
+	if memory.Used && memory.Err == nil {
+		memory.Err = opts.remember(ctx, now, readings)
 	}
 	return check.Judge(readings, judged).Write(stdout)
+}
+
+// judged returns how the readings are judged.
+func (o *options) judged() check.Options {
+	return check.Options{
+		Warn: o.Warning, Crit: o.Critical, Filter: o.Filter(), Reasons: o.CountReasons, Detail: int(o.Verbose),
+		Perfdata: o.Perfdata, MaxText: int(o.MaxOutput), LabelInstances: o.SeveralInstances(),
+		Memory: check.Memory{Used: o.State != ""},
+	}
 }
 
 func (o *options) perfdata() queue.Selection {

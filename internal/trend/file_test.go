@@ -23,6 +23,7 @@ func somewhere(t *testing.T) File {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) // so that it can be removed
 	return File(filepath.Join(dir, "state"))
 }
 
