@@ -62,7 +62,8 @@ func TestGrowthInLine1(t *testing.T) {
 		{"empty", vanished, "growth=0:", "", Warning, "draining 60 an hour (below 0), 0 emails, " + others},
 		{"too fast, both", growingSummary(60), "40", "growth=10", Critical,
 			"growing 60 an hour (above 10), 45 emails (above 40), " + others},
-		{"warnings may be below zero", growingSummary(60), "growth=-100:2000", "growth=-1000:1000", OK, "45 emails, " + others},
+		{"warnings may be below zero", growingSummary(60), "growth=-100:2000", "growth=-1000:1000", OK,
+			"45 emails, " + others},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -93,7 +94,8 @@ func TestGrowthInDetail(t *testing.T) {
 		want    string // the lines about it
 	}{
 		{"no state file", queue.Reading{Summary: summary()}, Memory{}, ""},
-		{"known", queue.Reading{Summary: growingSummary(3)}, Memory{Used: true}, "growing 3 an hour, critical in about 12h\n"},
+		{"known", queue.Reading{Summary: growingSummary(3)}, Memory{Used: true},
+			"growing 3 an hour, critical in about 12h\n"},
 		{"not yet", queue.Reading{Summary: summary()}, Memory{Used: true},
 			"no growth yet: that takes two readings, at least a minute apart\n"},
 		{"failed", queue.Reading{Summary: summary()}, Memory{true, failed}, "no growth: cannot write /a?b: oops\n"},
@@ -126,7 +128,8 @@ func TestGrowthInPerfdata(t *testing.T) {
 		want     string
 	}{
 		{"plain", readings, Options{}, " growth=-60 hold=3;"},
-		{"thresholds", readings, Options{Warn: rules(t, "growth=5"), Crit: rules(t, "growth=-90:90")}, " growth=-60;~:5;-90:90 "},
+		{"thresholds", readings, Options{Warn: rules(t, "growth=5"), Crit: rules(t, "growth=-90:90")},
+			" growth=-60;~:5;-90:90 "},
 		{"alone", readings, Options{Perfdata: growth}, " | growth=-60\n"},
 		{"several instances", both, Options{Perfdata: growth}, " | mx_growth=-60 out_growth=60\n"},
 		{"several instances by themselves", both, Options{}, " mx_emails=45;;;0 mx_size="},

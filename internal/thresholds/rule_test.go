@@ -41,7 +41,9 @@ func TestParseRule(t *testing.T) {
 }
 
 func TestParseRuleRefusals(t *testing.T) {
-	for _, text := range []string{"Emails=3", "=3", "nosuch=3", "corrupt", "emails=", "emails=1=2", "emails:3=4", "growth=-5"} {
+	for _, text := range []string{
+		"Emails=3", "=3", "nosuch=3", "corrupt", "emails=", "emails=1=2", "emails:3=4", "growth=-5",
+	} {
 		t.Run(text, func(t *testing.T) {
 			if rule, err := ParseRule(text); err == nil {
 				t.Errorf("got %+v, want an error", rule)

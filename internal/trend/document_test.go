@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,11 @@ func TestDamagedDocuments(t *testing.T) {
 	const key = "00112233445566778899aabbccddeeff"
 	one := `{"wall_ms":1,"boot_ms":1,"emails":1}`
 	document := func(series string) string { return `{"postfix_queue_state":1,"boot":"b","series":` + series + `}` }
-	if _, err := decode(strings.NewReader(document(`{"` + key + `":[` + one + `]}`))); err != nil {
+	with := func(member, value string) string {
+		return strings.Replace(one, `"`+member+`":1`, `"`+member+`":`+value, 1)
+	}
+	samples := func(list ...string) string { return document(`{"` + key + `":[` + strings.Join(list, ",") + `]}`) }
+	if _, err := decode(strings.NewReader(samples(one))); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
@@ -56,20 +61,20 @@ func TestDamagedDocuments(t *testing.T) {
 		"of another program": `{"log-driver": "journald"}`,
 		"an empty object":    `{}`,
 		"null":               `null`,
-		"cut off":            document(`{"` + key + `":[` + one)[:60],
+		"cut off":            samples(one)[:60],
 		"more behind it":     document(`{}`) + `}`,
 		"two":                document(`{}`) + document(`{}`),
 		"another version":    strings.Replace(document(`{}`), ":1", ":2", 1),
 		"another member":     strings.Replace(document(`{}`), "{", `{"x":1,`, 1),
 		"a name as a key":    document(`{"local":[` + one + `]}`),
-		"no samples":         document(`{"` + key + `":[]}`),
+		"no samples":         samples(),
 		"null samples":       document(`{"` + key + `":null}`),
-		"too many samples":   document(`{"` + key + `":[` + strings.Repeat(one+",", maxSamples) + one + `]}`),
-		"not in order":       document(`{"` + key + `":[` + strings.Replace(one, `boot_ms":1`, `boot_ms":2`, 1) + `,` + one + `]}`),
-		"fewer than none":    document(`{"` + key + `":[` + strings.Replace(one, `emails":1`, `emails":-1`, 1) + `]}`),
-		"before the boot":    document(`{"` + key + `":[` + strings.Replace(one, `boot_ms":1`, `boot_ms":-1`, 1) + `]}`),
-		"the end of time":    document(`{"` + key + `":[` + strings.Replace(one, `wall_ms":1`, `wall_ms":9223372036854775807`, 1) + `]}`),
-		"a fraction":         document(`{"` + key + `":[` + strings.Replace(one, `emails":1`, `emails":1.5`, 1) + `]}`),
+		"too many samples":   samples(slices.Repeat([]string{one}, maxSamples+1)...),
+		"not in order":       samples(with("boot_ms", "2"), one),
+		"fewer than none":    samples(with("emails", "-1")),
+		"before the boot":    samples(with("boot_ms", "-1")),
+		"the end of time":    samples(with("wall_ms", "9223372036854775807")),
+		"a fraction":         samples(with("emails", "1.5")),
 		"too large":          document(`{}`) + strings.Repeat(" ", maxBytes),
 		"deep":               strings.Repeat("[", maxBytes-1),
 	} {

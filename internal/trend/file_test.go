@@ -190,7 +190,9 @@ func TestRootTrustsNobody(t *testing.T) {
 		want string
 	}{
 		{"a file", func(path string) error { return os.Chown(path, nobody, 0) }, "PATH: it belongs to another user; "},
-		{"a directory", func(path string) error { return os.Chown(filepath.Dir(path), nobody, 0) }, "DIR belongs to another user; "},
+		{"a directory", func(path string) error {
+			return os.Chown(filepath.Dir(path), nobody, 0)
+		}, "DIR belongs to another user; "},
 		{"a directory on the way", func(path string) error {
 			return os.Chown(filepath.Dir(filepath.Dir(path)), nobody, 0)
 		}, "UP belongs to another user; "},

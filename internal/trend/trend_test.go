@@ -39,11 +39,23 @@ func TestGrowth(t *testing.T) {
 		{name: "draining", series: seriesOf(5*time.Minute, 300, 200, 100, 0), perHour: -1200, steady: true},
 		{name: "least squares", series: seriesOf(time.Minute, 0, 3, 3), perHour: 90, steady: true},
 		{name: "less than one in an hour", series: seriesOf(15*time.Minute, 1000, 1000), perHour: 0},
-		{name: "only the last 15 minutes", series: seriesOf(5*time.Minute, 9000, 5000, 10, 20, 30, 40), perHour: 120, steady: true},
+		{
+			name: "only the last 15 minutes", series: seriesOf(5*time.Minute, 9000, 5000, 10, 20, 30, 40),
+			perHour: 120, steady: true,
+		},
 		{name: "seldom", series: seriesOf(30*time.Minute, 500, 100, 200), perHour: 200, steady: true},
-		{name: "it has turned", series: seriesOf(time.Minute, 0, 10, 20, 30, 40, 50, 60, 50, 40, 30, 20, 20), perHour: 99},
-		{name: "it turned long ago", series: seriesOf(time.Minute, 50, 40, 50, 60, 70, 80, 90, 100, 110), perHour: 520, steady: true},
-		{name: "beyond all numbers", series: seriesOf(time.Minute, 0, math.MaxInt64), perHour: 1 << 53, steady: true},
+		{
+			name: "it has turned", series: seriesOf(time.Minute, 0, 10, 20, 30, 40, 50, 60, 50, 40, 30, 20, 20),
+			perHour: 99,
+		},
+		{
+			name: "it turned long ago", series: seriesOf(time.Minute, 50, 40, 50, 60, 70, 80, 90, 100, 110),
+			perHour: 520, steady: true,
+		},
+		{
+			name: "beyond all numbers", series: seriesOf(time.Minute, 0, math.MaxInt64),
+			perHour: 1 << 53, steady: true,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
