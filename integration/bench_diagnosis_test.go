@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// BenchmarkDiagnosis prints what it costs to say what most of the mail has in common, and to say everything with -vv, on
-// a queue of N messages (50000) of which no two have the same login, addresses or reason. OLD names a check of another
-// version to compare with.
+// BenchmarkDiagnosis prints what it costs to say what most of the mail has in common, and to say everything with -vv,
+// on a queue of N messages (50000) of which no two have the same login, addresses or reason. OLD names a check of
+// another version to compare with.
 func BenchmarkDiagnosis(b *testing.B) {
 	emails := 50_000
 	if n := os.Getenv("N"); n != "" {
@@ -19,7 +19,7 @@ func BenchmarkDiagnosis(b *testing.B) {
 	check, emitter := program(b, checkProgram), program(b, emitterProgram)
 	b.Setenv("TMPDIR", "/var/tmp") // for the files of Postfix
 	server := newSMTPServer(b)
-	server.answer("d0000000.example", "450 4.2.0 <r@d0000000.example>: Greylisted, see http://postgrey.example/0000000.html")
+	server.answer("d0000000.example", "450 4.2.0 <r@d0000000.example>: Greylisted, see http://grey.example/0000000")
 	p := startPostfix(b, "default_transport="+server.transport(), "defer_transports=",
 		"smtpd_authorized_xclient_hosts=127.0.0.0/8", "mynetworks=0.0.0.0/0")
 	p.waitDeferred(p.send(mail{
