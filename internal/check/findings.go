@@ -190,8 +190,13 @@ func problemWords(p queue.Problem) string {
 func progressLines(s *queue.Summary) (lines []queue.Text) {
 	b := s.Breakdown
 	if !b.NextTries.First.IsZero() {
-		until := func(t time.Time) string { return units.FormatDuration(max(0, t.Sub(s.Taken))) }
-		lines = append(lines, queue.Text(fmt.Sprintf("next try     in %s for the first, %s for the last",
+		until := func(t time.Time) string {
+			if t.After(s.Taken) {
+				return "in " + units.FormatDuration(t.Sub(s.Taken))
+			}
+			return "now"
+		}
+		lines = append(lines, queue.Text(fmt.Sprintf("next try     %s for the first, %s for the last",
 			until(b.NextTries.First), until(b.NextTries.Last))))
 	}
 	if l := b.Largest; l.ID != "" {

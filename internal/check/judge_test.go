@@ -878,3 +878,33 @@ func TestDetailOfArrivals(t *testing.T) {
 		t.Errorf("of nothing: %q", few)
 	}
 }
+
+// The one that has most may have more than was counted. Only what is proved is judged.
+func TestUndercountedMetric(t *testing.T) {
+	for _, tt := range []struct {
+		warn, crit string
+		want       State
+	}{
+		{"", "top_sender=400", Critical},
+		{"", "top_sender=550", Unknown},
+		{"", "top_sender=600", OK},
+		{"top_sender=400", "top_sender=550", Unknown},
+		{"top_sender=400", "top_sender=700", Warning},
+		{"top_sender=550", "top_sender=700", Unknown},
+		{"", "top_sender=@520:530", Unknown},
+	} {
+		s := summary()
+		s.Tops = &queue.Tops{Sender: queue.Top{Messages: 500, MaxUndercount: 100}}
+		o := Options{Crit: rules(t, tt.crit)}
+		if tt.warn != "" {
+			o.Warn = rules(t, tt.warn)
+		}
+		got := Judge([]queue.Reading{{Summary: s}}, o)
+		if got.State != tt.want {
+			t.Errorf("-w %q -c %q: %v, want %v: %q", tt.warn, tt.crit, got.State, tt.want, got.Lines[0])
+		}
+		if tt.want == Unknown && !strings.Contains(string(got.Lines[0]), "500 from one sender domain or up to 100 more") {
+			t.Errorf("%q", got.Lines[0])
+		}
+	}
+}
