@@ -30,6 +30,10 @@ var prometheusMetrics = []prometheusMetric{
 	{"arrived_1h", "", "postfix_queue_arrived_1h_messages", "Messages not on hold that arrived in the last hour."},
 	{"future", "", "postfix_queue_future_messages", "Messages whose arrival lies more than a minute ahead."},
 	{"expiring", "", "postfix_queue_expiring_messages", "Messages that a try within a day returns to their senders."},
+	{"top_login", "", "postfix_queue_top_login_messages", "Messages of the one SASL login that has most."},
+	{"top_client", "", "postfix_queue_top_client_messages", "Messages of the one client address that has most."},
+	{"top_sender", "", "postfix_queue_top_sender_messages", "Messages of the one sender domain that has most."},
+	{"top_domain", "", "postfix_queue_top_domain_messages", "Messages that wait for the one recipient domain that has most."},
 	{"spool_free", "", "postfix_queue_spool_free_bytes", "Bytes that the file system of the queue has left for Postfix."},
 }
 
