@@ -145,7 +145,8 @@ func (s *sample) findings(ctx context.Context, source Source, f Filter, depth De
 	}
 	result.Sender = findSender(messages)
 	if live, ok := source.(LiveSource); ok && depth == Envelopes {
-		if err := addReasons(ctx, live, messages); err != nil {
+		var err error
+		if messages, err = withReasons(ctx, live, messages); err != nil {
 			return result
 		}
 	}
@@ -161,14 +162,34 @@ func (s *sample) findings(ctx context.Context, source Source, f Filter, depth De
 // maxFindingsTime is the most that reading the reasons of a sample may take.
 const maxFindingsTime = time.Second
 
-func addReasons(ctx context.Context, source LiveSource, messages []*Message) error {
+// withReasons returns the messages with their deferral reasons. It returns in time even if the disk hangs: everything
+// else is known already.
+func withReasons(ctx context.Context, source LiveSource, messages []*Message) ([]*Message, error) {
 	limit := maxFindingsTime
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(deadline)/2)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return source.AddReasons(ctx, messages)
+	type answer struct {
+		messages []*Message
+		err      error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		a := answer{messages: make([]*Message, len(messages))}
+		for i, m := range messages {
+			a.messages[i] = new(*m)
+		}
+		a.err = Guard(func() error { return source.AddReasons(ctx, a.messages) })
+		answers <- a
+	}()
+	select {
+	case a := <-answers:
+		return a.messages, a.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // percentOf returns the share of n in the whole, rounded down; 0 if it is not worth a finding.

@@ -120,11 +120,16 @@ type filesWithLogs struct {
 	reasons map[string]string
 	err     error
 	asked   *[]string
+	hangs   chan struct{} // nil: it does not
 }
 
 func (f filesWithLogs) AddReasons(ctx context.Context, messages []*Message) error {
 	if _, limited := ctx.Deadline(); !limited {
 		return errors.New("there is no time limit")
+	}
+	if f.hangs != nil {
+		<-f.hangs
+		return nil
 	}
 	for _, m := range messages {
 		*f.asked = append(*f.asked, m.ID)
@@ -144,6 +149,12 @@ func TestReasonsOfASample(t *testing.T) {
 	if got := findingsOf(t, files).Problem; !cmp.Equal(got, want) || len(asked) != 10 {
 		t.Errorf("%+v, %d messages", got, len(asked))
 	}
+	files.hangs = make(chan struct{})
+	defer close(files.hangs)
+	if got := findingsOf(t, files); got.Problem != nil || got.Sender == nil {
+		t.Errorf("the disk hangs, but %+v", got)
+	}
+	files.hangs = nil
 	files.err = context.DeadlineExceeded
 	if got := findingsOf(t, files); got.Problem != nil || got.Sender == nil {
 		t.Errorf("there was no time, but %+v", got)
