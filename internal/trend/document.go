@@ -3,11 +3,11 @@ package trend
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"slices"
@@ -36,9 +36,10 @@ const keyBytes = 16
 // NewKey returns the key of the messages of an instance that a filter admits. The queue directory is that of an instance
 // which Postfix does not know; else it is empty.
 func NewKey(i queue.Instance, queueDir string, f queue.Filter) Key {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %q %q %q %q %q %d", i.Name, i.ConfigDir, queueDir, f.Queues,
-		f.Senders.Texts(), f.Logins.Texts(), f.Clients.Texts(), f.Recipients.Texts(), f.Reasons.Texts(), f.OlderThan))
-	return Key(hex.EncodeToString(sum[:keyBytes]))
+	hash := fnv.New128a() // nobody makes two that are equal; package crypto takes 32 MiB of address space
+	fmt.Fprintf(hash, "%q %q %q %q %q %q %q %q %q %d", i.Name, i.ConfigDir, queueDir, f.Queues,
+		f.Senders.Texts(), f.Logins.Texts(), f.Clients.Texts(), f.Recipients.Texts(), f.Reasons.Texts(), f.OlderThan)
+	return Key(hex.EncodeToString(hash.Sum(nil)))
 }
 
 // record adds the numbers of messages at a moment. It returns the growth of each if that is known.
