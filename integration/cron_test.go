@@ -138,7 +138,10 @@ func TestCron(t *testing.T) {
 		silence.verifySilence()
 	})
 	t.Run("snapshot", func(t *testing.T) {
-		got := nobody.gauges(t, "--input", snapshot)
+		if r := nobody.emit(t, "--check", "--input", snapshot); r.exitCode != 1 || !strings.Contains(r.stderr, "permission denied") {
+			t.Errorf("strangers can read it: %s", r)
+		}
+		got := command{user: "postfix"}.gauges(t, "--input", snapshot)
 		if want := p.list().metrics(queueNames); !containsAll(got, want) {
 			t.Errorf("gauges are %v, want %v", got, want)
 		}

@@ -101,7 +101,7 @@ func awaitReport(t testing.TB, says func() report, has func() []report) report {
 
 // relayCheck is the check of a small relay, which contrib has as an example for each monitoring system.
 var relayCheck = []string{
-	"-v", "-w", "100", "-c", "500",
+	"-vv", "-w", "100", "-c", "500",
 	"-w", "size=50M", "-c", "size=250M",
 	"-w", "age=1h", "-c", "age=4h",
 }

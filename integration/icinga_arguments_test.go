@@ -65,6 +65,12 @@ func TestIcingaArguments(t *testing.T) {
 			[]string{"--state " + state, "--verbose", "--warning growth=500"},
 			" OK - queue is empty | ",
 		},
+		"less text": {
+			`vars.postfix_queue_no_findings = true
+			vars.postfix_queue_max_output = 2048`,
+			[]string{"--max-output 2048", "--no-findings"},
+			" OK - queue is empty | ",
+		},
 		"all instances": {
 			`vars.postfix_queue_all_instances = true`,
 			[]string{"--all-instances"},

@@ -205,7 +205,7 @@ object Service "mailq" {
 			}
 		})
 		others := map[string][]string{
-			"lists.example.org!postfix-queue": {"-v", "-w", "@101:500", "-c", "500", "-c", "hold=10"},
+			"lists.example.org!postfix-queue": {"-vv", "-w", "@101:500", "-c", "500", "-c", "hold=10"},
 			"mail.example.org!mailq":          {"-M", "postfix", "-w", "100", "-c", "500"},
 		}
 		for service, args := range others {

@@ -132,10 +132,10 @@ func TestNagios(t *testing.T) {
 
 	services := map[string][]string{
 		"localhost Postfix queue":              relayCheck,
-		"localhost Postfix queue without hold": {"-v", "-q", "!hold", "-w", "100", "-c", "500"},
-		"localhost emails":                     {"-v", "-w", "100", "-c", "~:500"},
-		"localhost metric":                     {"-v", "-w", "@101:500", "-c", "500"},
-		"localhost instance":                   {"-v", "-d", "/etc/postfix", "-w", "100", "-c", "500"},
+		"localhost Postfix queue without hold": {"-vv", "-q", "!hold", "-w", "100", "-c", "500"},
+		"localhost emails":                     {"-vv", "-w", "100", "-c", "~:500"},
+		"localhost metric":                     {"-vv", "-w", "@101:500", "-c", "500"},
+		"localhost instance":                   {"-vv", "-d", "/etc/postfix", "-w", "100", "-c", "500"},
 		"mail.example.org Postfix queue":       relayCheck,
 	}
 	forEachState(t, p, func(t *testing.T, want queueState) {

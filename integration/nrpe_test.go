@@ -98,6 +98,7 @@ func TestNRPECommands(t *testing.T) {
 	p.waitDeferred(id)
 	p.fillQueue(1)
 	p.hold(id)
+	runSnapshotUnit(t)
 	wantStates := map[string]string{
 		"check_postfix_queue_hold": "WARNING", // held mail is what it watches for
 		"inside":                   "WARNING",
