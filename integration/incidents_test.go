@@ -382,6 +382,9 @@ func TestIncidents(t *testing.T) {
 							t.Errorf("no %s in\n%s", row, r.stdout)
 						}
 					}
+					if view.name == "root" {
+						verifyDiagnosis(t, i.name, r.stdout)
+					}
 					if len(r.stdout) > 6000 {
 						t.Errorf("%d bytes", len(r.stdout))
 					}
