@@ -80,7 +80,8 @@ func TestNRPEBreakdown(t *testing.T) {
 	path := runSnapshotUnit(t)
 
 	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil || stat.Mode&0o7777 != 0o640 || stat.Gid != credential(t, monitoringUser).Gid {
+	group := credential(t, monitoringUser).Gid
+	if err := unix.Stat(path, &stat); err != nil || stat.Mode&0o7777 != 0o640 || stat.Gid != group {
 		t.Errorf("mode %o, group %d, %v", stat.Mode&0o7777, stat.Gid, err)
 	}
 	args := []string{"-vv", "-w", "50", "-c", "90"}
@@ -92,7 +93,8 @@ func TestNRPEBreakdown(t *testing.T) {
 	times := regexp.MustCompile(`\d+[smhd](?: \d+[smhd])?| +`)
 	live := times.ReplaceAllString(reportOf(root.run(t, program(t, checkProgram), args...)).text, " ")
 	got := says(t, read...)()
-	if diff := cmp.Diff(strings.Split(live, "\n"), strings.Split(times.ReplaceAllString(got.text, " "), "\n")); diff != "" {
+	fromFile := times.ReplaceAllString(got.text, " ")
+	if diff := cmp.Diff(strings.Split(live, "\n"), strings.Split(fromFile, "\n")); diff != "" {
 		t.Errorf("root's own reading and the snapshot (-root +snapshot):\n%s", diff)
 	}
 
@@ -101,7 +103,9 @@ func TestNRPEBreakdown(t *testing.T) {
 	if n := len(passed.text); n <= 1024 {
 		t.Errorf("%d bytes are no more than NRPE 2 would pass on", n)
 	}
-	for _, want := range []string{"login anna@isp.example, ", "mx.grey.example 450 4.7.1 greylisted", "on hold, before that: "} {
+	for _, want := range []string{
+		"login anna@isp.example, ", "mx.grey.example 450 4.7.1 greylisted", "on hold, before that: ",
+	} {
 		if !strings.Contains(passed.text, want) {
 			t.Errorf("no %q in %s", want, passed)
 		}
@@ -113,7 +117,8 @@ func TestNRPEBreakdown(t *testing.T) {
 func verifyCells(t *testing.T, text string) {
 	t.Helper()
 	tables := map[string]*regexp.Regexp{
-		"emails  rcpts domains since":             regexp.MustCompile(`^ *\d+ +\d+ +\d+\+? +(-|\d+\S( \d+\S)?) +(-|\d+\S( \d+\S)?) +\S`),
+		"emails  rcpts domains since": regexp.MustCompile(`^ *\d+ +\d+ +\d+\+? +` +
+			`(-|\d+\S( \d+\S)?) +(-|\d+\S( \d+\S)?) +\S`),
 		"queue       emails       size  oldest":   regexp.MustCompile(`^\w+ +\d+ +\d+(\.\d+)? \w+  (-|\d+\S( \d+\S)?)$`),
 		"recipients by domain and age in minutes": regexp.MustCompile(`^\S+( +\S+){11}$`),
 	}

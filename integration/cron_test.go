@@ -138,7 +138,8 @@ func TestCron(t *testing.T) {
 		silence.verifySilence()
 	})
 	t.Run("snapshot", func(t *testing.T) {
-		if r := nobody.emit(t, "--check", "--input", snapshot); r.exitCode != 1 || !strings.Contains(r.stderr, "permission denied") {
+		r := nobody.emit(t, "--check", "--input", snapshot)
+		if r.exitCode != 1 || !strings.Contains(r.stderr, "permission denied") {
 			t.Errorf("strangers can read it: %s", r)
 		}
 		got := command{user: "postfix"}.gauges(t, "--input", snapshot)

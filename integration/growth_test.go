@@ -61,7 +61,8 @@ func TestGrowth(t *testing.T) {
 			p.fillQueue(60)
 			a := check("-w", "50", "-c", "300", "-w", "growth=5000", "-v")
 			// 60 in 5 minutes are 720 an hour; a slow machine takes a while.
-			says(a, `^POSTFIX_QUEUE WARNING - 61 emails \(above 50\), .*, growing [67]\d\d an hour, critical in about 2\dm(;.*)? \|`)
+			says(a, `^POSTFIX_QUEUE WARNING - 61 emails \(above 50\), .*, growing [67]\d\d an hour, `+
+				`critical in about 2\dm(;.*)? \|`)
 			says(a, `(?m)^growing [67]\d\d an hour, critical in about 2\dm$`)
 			if g := a.perf["growth"]; g < 600 || g > 720 {
 				t.Errorf("growth %d", g)

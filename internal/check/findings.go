@@ -26,6 +26,9 @@ func findingsText(s *queue.Summary) (text queue.Text) {
 	}
 	if p := f.Problem; p != nil {
 		what := nonEmpty(p.NextHop, p.Category.Title())
+		if p.NextHop == "" && p.ManyDomains {
+			what += " in many domains"
+		}
 		if p.Code != "" {
 			what += " (" + nonEmpty(p.Code, p.Status) + ")"
 		}
@@ -91,6 +94,9 @@ func ownerTable(s *queue.Summary) []queue.Text {
 		}
 		rest := o.Messages
 		shown := o.Rows[:min(shownOwners, len(o.Rows))]
+		for len(shown) > 1 && shown[len(shown)-1].Messages*100 < s.Total.Messages {
+			shown = shown[:len(shown)-1] // less than 1 % is noise
+		}
 		for _, owner := range shown {
 			row(owner.Messages, o.MaxUndercount > 0, ownerWords(kind.name, owner))
 			rest -= owner.Messages
@@ -217,8 +223,9 @@ func actLines(r queue.Reading) []queue.Text {
 	s := r.Summary
 	kind, owner := s.Breakdown.MainSender(s.Total.Messages)
 	way, known := waysToAct[kind]
-	if !known {
-		return nil
+	held := s.Queues[queue.Hold]
+	if isHeld := held != nil && held.Messages >= owner.Messages; !known || isHeld {
+		return nil // nothing to do, or it has been done
 	}
 	filter, then, subject := way.filter, way.then, owner.Key
 	dir := r.Instance.ConfigDir

@@ -54,8 +54,8 @@ func ageLines(s *queue.Summary) []queue.Text {
 	return ageTable(r, s.NoArrivalTimes)
 }
 
-// isFlat reports whether the largest of many parts is still a small one, under 5 %.
-func isFlat(largest, total int64) bool { return largest*20 < total }
+// isFlat reports whether the largest of many parts is still a small one, 5 % at most.
+func isFlat(largest, total int64) bool { return largest*20 <= total }
 
 func distinct(d queue.Distinct) string {
 	if d.AtLeast {

@@ -43,13 +43,17 @@ type ProblemFinding struct {
 	Code, Status string
 	Category     Category
 	Percent      int64
+	ManyDomains  bool // it concerns recipients in many domains
 }
 
 // minFinding is the least share that is worth a finding, in percent.
 const minFinding = 40
 
-// leastFindings is the fewest messages that can have something in common that is worth saying.
+// leastFindings is the fewest messages, or recipients, that can have something in common that is worth saying.
 const leastFindings = 5
+
+// manyDomains are so many that a next hop that all of them have must be the cause, or the resolver.
+const manyDomains = 5
 
 // sampleSize is the most messages that findings rest on: enough for a share to be within 5 points.
 const sampleSize = 1000
@@ -143,7 +147,9 @@ func (s *sample) findings(ctx context.Context, source Source, f Filter, depth De
 	for _, m := range s.kept {
 		messages = append(messages, m.Message)
 	}
-	result.Sender = findSender(messages)
+	if len(messages) >= leastFindings {
+		result.Sender = findSender(messages)
+	}
 	if live, ok := source.(LiveSource); ok && depth == Envelopes {
 		var err error
 		if messages, err = withReasons(ctx, live, messages); err != nil {
@@ -233,7 +239,8 @@ func (b *Breakdown) MainSender(messages int64) (kind SenderKind, owner Owner) {
 		{OneLogin, b.Logins, func(string) bool { return true }},
 		{NoSender, b.Senders, func(domain string) bool { return domain == NullSender }},
 		{OneClient, b.Clients, func(client string) bool { return !isLoopback(client) }},
-		{OneSenderDomain, b.Senders, func(domain string) bool { return domain != NoDomain }},
+		// That all mail comes from one domain says nothing: it is that of this site.
+		{OneSenderDomain, b.Senders, func(domain string) bool { return domain != NoDomain && b.Senders.Number.Number > 1 }},
 	} {
 		if owner, found := most(candidate.owners, candidate.isSuitable); found {
 			return candidate.kind, owner
@@ -262,7 +269,7 @@ func findProblem(messages []*Message) *ProblemFinding {
 			continue // what is said about these queues says it already
 		}
 		p := row.row.problem(row.count)
-		return &ProblemFinding{p.NextHop, p.Code, p.Status, p.Category, percent}
+		return &ProblemFinding{p.NextHop, p.Code, p.Status, p.Category, percent, p.Domains.Number >= manyDomains}
 	}
 	return nil
 }

@@ -93,21 +93,29 @@ func TestSenderFindings(t *testing.T) {
 	tests := []struct {
 		name string
 		m    Message
-		want SenderKind
+		want SenderKind // empty: none
 	}{
 		{"a login", Message{Login: "anna", Client: "192.0.2.1", Sender: "a@a.example"}, OneLogin},
 		{"a client", Message{Client: "192.0.2.1", Sender: "a@a.example"}, OneClient},
+		{"this machine", Message{Client: "::1", Sender: "a@a.example"}, OneSenderDomain},
 		{"a domain", Message{Sender: "a@a.example"}, OneSenderDomain},
-		{"bounces", Message{Sender: NullSender}, NoSender},
+		{"the one domain that there is", Message{Sender: "a@b.example"}, ""},
+		{"bounces", Message{Client: "192.0.2.1", Sender: NullSender}, NoSender},
 	}
 	for _, tt := range tests {
 		list := make([]*Message, 10)
 		for i := range list {
 			m := tt.m
-			m.Queue, m.ID = Active, fmt.Sprint(i)
+			if i == 0 {
+				m = Message{Sender: "b@b.example"}
+			}
+			m.Queue, m.ID, m.Recipients = Active, fmt.Sprint(i), []Recipient{{Address: "a@c.example"}}
 			list[i] = &m
 		}
-		want := &SenderFinding{tt.want, 100}
+		var want *SenderFinding
+		if tt.want != "" {
+			want = &SenderFinding{tt.want, 90}
+		}
 		if got := findingsOf(t, shuffled(list)); !cmp.Equal(got.Sender, want) || got.Problem != nil {
 			t.Errorf("%s: %+v", tt.name, got.Sender)
 		}
@@ -141,7 +149,7 @@ func (f filesWithLogs) AddReasons(ctx context.Context, messages []*Message) erro
 func TestReasonsOfASample(t *testing.T) {
 	var asked []string
 	files := filesWithLogs{watched: watched{name: SpoolName, first: some(10, Deferred, time.Minute)}, asked: &asked}
-	files.reasons = map[string]string{}
+	files.first[9].Sender, files.reasons = "b@b.example", map[string]string{}
 	for _, m := range files.first[:6] {
 		files.reasons[m.ID] = "connect to mx.b.example[192.0.2.1]:25: Connection refused"
 	}

@@ -133,7 +133,7 @@ var reasonRules = []reasonRule{
 		codes:  []string{"530", "534", "535"},
 	},
 	{
-		category: Blocked, title: "blocked", hint: "delist, and find the sender first",
+		category: Blocked, title: "blocked", hint: "act here: block list, PTR or HELO",
 		reply: []string{
 			"blocked", "listed", "block list", "blocklist", "black list", "blacklist", "whitelist", "reputation",
 			"permanently deferred", "client host rejected", "helo command rejected", "access denied", "not allowed",
@@ -171,7 +171,7 @@ var reasonRules = []reasonRule{
 		own: []string{"deferred transport", "mail transport"},
 	},
 	{
-		category: Local, title: "trouble on this machine", hint: "this machine: see the mail log",
+		category: Local, title: "trouble on this machine", hint: "see the mail log",
 		own: []string{
 			"resolver failure", "alias database", "lookup error", "lookup failure", "configuration error", "data error",
 			"command time limit", "command died", "command failed", "command output", "delivery failed",
@@ -194,6 +194,7 @@ var reasonRules = []reasonRule{
 			"temporary ", "temperror", "temporarily rejected", "unavailable", "not available", "unable to", "system error",
 			"server error", "internal error", "unexpected failure", "verification in progress", "unverified address",
 		},
+		later:  []string{"2.1"}, // which alone means that the mailbox takes no mail
 		status: []string{"2.0", "3.", "4.", "450 5.0", "451 5.0", "7.24"},
 		codes:  []string{"4"},
 	},

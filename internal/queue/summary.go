@@ -169,7 +169,7 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	default:
 		s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
 	}
-	if b.sample != nil && s.Total.Messages >= leastFindings && q.Findings(s) {
+	if b.sample != nil && max(s.Total.Messages, s.Total.Recipients) >= leastFindings && q.Findings(s) {
 		s.Findings = b.sample.findings(ctx, source, q.Filter, q.depth())
 	}
 	return s, err

@@ -19,11 +19,12 @@ type senderFinding struct {
 }
 
 type problemFinding struct {
-	NextHop  string         `json:"next_hop,omitempty"`
-	Code     string         `json:"code,omitempty"`
-	Status   string         `json:"status,omitempty"`
-	Category queue.Category `json:"category"`
-	Percent  int64          `json:"percent"`
+	NextHop     string         `json:"next_hop,omitempty"`
+	Code        string         `json:"code,omitempty"`
+	Status      string         `json:"status,omitempty"`
+	Category    queue.Category `json:"category"`
+	Percent     int64          `json:"percent"`
+	ManyDomains bool           `json:"many_domains,omitempty"`
 }
 
 func toFindings(f *queue.Findings) *findings {
