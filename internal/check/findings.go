@@ -85,10 +85,15 @@ func ownerTable(s *queue.Summary) []queue.Text {
 		owners queue.Owners
 	}{{"login", b.Logins}, {"client", b.Clients}, {"sender domain", b.Senders}} {
 		o := kind.owners
-		if len(o.Rows) == 0 {
+		if o.Messages == 0 {
 			continue
 		}
-		if largest := o.Rows[0].Messages; len(o.Rows) > shownOwners && isFlat(largest, s.Total.Messages) {
+		var largest int64
+		if len(o.Rows) > 0 {
+			largest = o.Rows[0].Messages
+		}
+		// Without rows there were too many to tell which of them have most.
+		if len(o.Rows) == 0 || len(o.Rows) > shownOwners && isFlat(largest, s.Total.Messages) {
 			row(o.Messages, false, fmt.Sprintf("%s %ss, none above %d", distinct(o.Number), kind.name, largest+o.MaxUndercount))
 			continue
 		}
