@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"example.org/postfix-queue-monitor/internal/thresholds"
 )
 
 // mailServer is an option of check_mailq. Here it has one right value.
@@ -16,18 +18,28 @@ func (*mailServer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkMailqOptions are options of check_mailq that mean something else, or nothing, for Postfix. They are known
-// only to be refused with the reason.
+// checkMailqOptions are options of check_mailq that have another name here, or no meaning. The latter is known only to
+// be refused with the reason.
 type checkMailqOptions struct {
-	DomainWarning  perDomain `arg:"-W,--Warning,hidden"`
-	DomainCritical perDomain `arg:"-C,--Critical,hidden"`
-	Sudo           sudo      `arg:"-s,--sudo,hidden"`
+	DomainWarning  string `arg:"-W,--Warning,hidden"`
+	DomainCritical string `arg:"-C,--Critical,hidden"`
+	Sudo           sudo   `arg:"-s,--sudo,hidden"`
 }
 
-type perDomain struct{}
-
-func (*perDomain) UnmarshalText([]byte) error {
-	return errors.New("check_mailq counts by domain for sendmail and qmail only; for Postfix use -w and -c")
+// addDomainRules makes the ranges for the messages of one domain those of top_domain.
+func (o *options) addDomainRules() error {
+	for _, level := range []struct {
+		option, limit string
+		rules         *thresholds.Rules
+	}{{"-W", o.DomainWarning, &o.Warning}, {"-C", o.DomainCritical, &o.Critical}} {
+		if level.limit == "" {
+			continue
+		}
+		if err := level.rules.UnmarshalText([]byte("top_domain=" + level.limit)); err != nil {
+			return fmt.Errorf("%s: %w", level.option, err)
+		}
+	}
+	return nil
 }
 
 type sudo bool

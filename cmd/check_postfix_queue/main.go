@@ -73,7 +73,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 		fmt.Fprintf(stdout, "check_postfix_queue v%s (postfix-queue-monitor %s)\n", v, v)
 		return int(check.Unknown)
 	case err == nil:
-		err = cmp.Or(opts.Warning.CheckFilter(opts.Filter()), opts.Critical.CheckFilter(opts.Filter()), opts.checkPerfdata(), opts.checkState())
+		err = opts.complete()
 	}
 	if err != nil {
 		return check.Failed(queue.Typed(err.Error())).Write(stdout)
@@ -100,6 +100,15 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 		memory.Err = opts.remember(ctx, now, readings)
 	}
 	return check.Judge(readings, judged).Write(stdout)
+}
+
+// complete adds what options mean together, and returns an error if they contradict each other.
+func (o *options) complete() error {
+	if err := o.addDomainRules(); err != nil {
+		return err
+	}
+	f := o.Filter()
+	return cmp.Or(o.Warning.CheckFilter(f), o.Critical.CheckFilter(f), o.checkPerfdata(), o.checkState())
 }
 
 // judged returns how the readings are judged.
