@@ -88,9 +88,10 @@ screenshot: ## make the picture of Netdata's charts in docs/ anew (root on Debia
 	REQUIRE=all SCREENSHOT=$(CURDIR)/docs/netdata.png go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
 	pngquant --force --skip-if-larger --strip --output docs/netdata.png 64 docs/netdata.png
 
-lint: ## check the code: golangci-lint with the import rules, go vet, shellcheck
+lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck
 	$(TOOL) golangci-lint run ./...
 	go vet -tags integration,screenshot ./...
+	GOARCH=arm go vet ./cmd/... ./internal/...
 	@if command -v shellcheck >/dev/null; then echo shellcheck $(SCRIPTS); shellcheck $(SCRIPTS); \
 	else echo "left out: shellcheck (not installed)"; [ "$(REQUIRE)" != all ]; fi
 

@@ -24,7 +24,7 @@ func deferredMail(n int) []*Message {
 				"see http://postgrey.example/help/%[2]s.html (in reply to RCPT TO command)", i, domain),
 		}[i%4]
 		list = append(list, &Message{
-			Queue: Deferred, ID: fmt.Sprintf("%X", 1<<36+i), Sender: fmt.Sprintf("u%d@s%d.example", i, i*31%20_000),
+			Queue: Deferred, ID: fmt.Sprintf("%X", 1<<36+int64(i)), Sender: fmt.Sprintf("u%d@s%d.example", i, i*31%20_000),
 			Login: fmt.Sprintf("l%d", i%3000), Client: fmt.Sprintf("192.0.2.%d", i%250), Arrival: time.Unix(int64(i), 0),
 			Recipients: []Recipient{{Address: fmt.Sprintf("r%d@%s", i, domain), Reason: reason}},
 		})

@@ -63,7 +63,8 @@ func (l *live) Space(ctx context.Context) *queue.Space {
 	if l.dir == "" || unix.Statfs(l.dir, &fs) != nil {
 		return nil
 	}
-	space := &queue.Space{FreeBytes: int64(fs.Bavail) * fs.Frsize, BlockBytes: fs.Frsize}
+	blockBytes := int64(fs.Frsize) //nolint:unconvert // 32 bits on some machines
+	space := &queue.Space{FreeBytes: int64(fs.Bavail) * blockBytes, BlockBytes: blockBytes}
 	space.ReadOnly = fs.Flags&unix.ST_RDONLY != 0 && isReadOnly(l.dir)
 	if fs.Files > 0 {
 		inodes := int64(fs.Ffree)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -127,7 +128,7 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 	m := &r.waiting[:len(r.waiting)+1][len(r.waiting)]
 	m.Queue, m.ID = r.queue, f.id
 	m.ForcedExpire = f.stat.Mode&unix.S_IXGRP != 0 // MAIL_QUEUE_STAT_EXPIRE
-	m.Entered, m.Due = queue.ArrivalTime(f.stat.Ctim.Sec), queue.ArrivalTime(f.stat.Mtim.Sec)
+	m.Entered, m.Due = timeOf(f.stat.Ctim), timeOf(f.stat.Mtim)
 	file := queueFile{ReaderAt: f.descriptor, sizeBytes: f.stat.Size, modified: m.Due}
 	ok, err := r.window.readEnvelope(file, r.rules, m)
 	if dir.confirmsGone(f.id, err) {
@@ -146,6 +147,12 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 		}
 	}
 	return nil
+}
+
+// timeOf returns a time of a file. Its seconds have 32 bits on some machines.
+func timeOf(t unix.Timespec) time.Time {
+	seconds, _ := t.Unix()
+	return queue.ArrivalTime(seconds)
 }
 
 // confirmsGone reports whether an error means that a file has been delivered meanwhile, or is a link, a socket or a
