@@ -152,6 +152,17 @@ func (c *reasonCounter) add(name Name, recipients []Recipient) {
 // to the same destination was deferred: qmgr_deliver.c, qmgr_error.c.
 const suspended = "delivery temporarily suspended: "
 
+// withoutSuspended returns a reason without that. Some versions put it there again for each delivery that is suspended.
+func withoutSuspended(reason string) string {
+	for {
+		rest, found := strings.CutPrefix(reason, suspended)
+		if !found {
+			return reason
+		}
+		reason = rest
+	}
+}
+
 // firstBytes returns at most n bytes of a text, without cutting a character.
 func firstBytes(text string, n int) string {
 	if len(text) <= n {

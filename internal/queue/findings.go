@@ -131,7 +131,7 @@ func excerpt(m *Message, recipients []Recipient) *Message {
 
 // AddReason adds a recipient with its reason to a message of a sample, which needs only a few different reasons.
 func (m *Message) AddReason(address, reason string) {
-	reason = firstBytes(reason, maxSampledReason)
+	reason = firstBytes(withoutSuspended(reason), maxSampledReason)
 	if reason == "" || len(m.Recipients) >= maxSampledReasons ||
 		slices.ContainsFunc(m.Recipients, func(r Recipient) bool { return r.Reason == reason }) {
 		return

@@ -252,13 +252,14 @@ const maxClassified = 1024
 func (c *classifier) classify(reason string) Category {
 	if c.category == "" || reason != c.last {
 		c.last = strings.Clone(reason)
+		reason = withoutSuspended(reason)
 		c.category = categoryOf(strings.ToLower(reason[:min(len(reason), maxClassified)]))
 	}
 	return c.category
 }
 
 func categoryOf(reason string) Category {
-	own, reply := cutReply(strings.TrimPrefix(reason, suspended))
+	own, reply := cutReply(reason)
 	for _, mark := range quotes {
 		if i := strings.Index(own, mark); i >= 0 {
 			own, reply = own[:i+len(mark)], ""

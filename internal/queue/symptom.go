@@ -52,7 +52,7 @@ var impliedPrefixes = [][]byte{
 // and its port, a socket, a name that was not found; empty if the reason names none. The content filter of the message,
 // if it has one, is the transport that the queue manager says is unavailable.
 func (r *symptomReader) read(reason, domain, contentFilter string) (s *symptom, hop string) {
-	reason = firstBytes(strings.TrimPrefix(reason, suspended), maxClassified)
+	reason = firstBytes(withoutSuspended(reason), maxClassified)
 	own, reply := cutReply(reason)
 	code, status, words := splitReply(reply)
 	h := cutNextHop(own)
