@@ -431,3 +431,59 @@ func withoutSpans(text string) string {
 func hasPrefix(text string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
 }
+
+// reasonCounter counts messages by the categories of their deferral reasons.
+type reasonCounter struct {
+	classifier classifier
+	counts     map[Category]int64
+	seen       []Category // in one message
+}
+
+func newReasonCounter() *reasonCounter {
+	c := &reasonCounter{counts: map[Category]int64{}}
+	for _, category := range Categories() {
+		c.counts[category] = 0
+	}
+	return c
+}
+
+// add counts a message for the given recipients among its own.
+func (c *reasonCounter) add(name Name, recipients []Recipient) {
+	switch name {
+	case Hold:
+		c.counts[OnHold]++
+		return
+	case Deferred, "": // if a listing does not name the queue, only deferred mail has reasons
+	default:
+		return
+	}
+	c.seen = c.seen[:0]
+	for _, r := range recipients {
+		if r.Reason == "" {
+			continue
+		}
+		category := c.classifier.classify(r.Reason)
+		if !slices.Contains(c.seen, category) {
+			c.seen = append(c.seen, category)
+			c.counts[category]++
+		}
+	}
+	if len(c.seen) == 0 && name == Deferred {
+		c.counts[Unrecorded]++
+	}
+}
+
+// suspended is what the queue manager puts before the reason of a message that it did not try because another one
+// to the same destination was deferred: qmgr_deliver.c, qmgr_error.c.
+const suspended = "delivery temporarily suspended: "
+
+// withoutSuspended returns a reason without that. Some versions put it there again for each delivery that is suspended.
+func withoutSuspended(reason string) string {
+	for {
+		rest, found := strings.CutPrefix(reason, suspended)
+		if !found {
+			return reason
+		}
+		reason = rest
+	}
+}
