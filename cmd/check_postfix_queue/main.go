@@ -116,7 +116,7 @@ func (o *options) judged() check.Options {
 	return check.Options{
 		Warn: o.Warning, Crit: o.Critical, Filter: o.Filter(), Reasons: o.CountReasons, Detail: int(o.Verbose),
 		Perfdata: o.Perfdata, MaxText: int(o.MaxOutput), LabelInstances: o.SeveralInstances(),
-		Memory: check.Memory{Used: o.State != ""},
+		Memory: check.Memory{Used: o.State != ""}, NoCommands: o.QueueDir != "",
 	}
 }
 

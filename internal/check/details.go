@@ -39,7 +39,7 @@ func detailLines(r queue.Reading, v verdict, labelled bool, o Options) []queue.T
 	if shows {
 		lines = append(lines, ownerTable(s)...)
 		lines = append(lines, problemTable(s)...)
-		if v.state != OK {
+		if v.state != OK && !o.NoCommands {
 			lines = append(lines, actLines(r)...)
 		}
 		lines = append(lines, progressLines(s)...)

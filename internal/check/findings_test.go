@@ -195,6 +195,20 @@ func TestActLines(t *testing.T) {
 	}
 }
 
+// Postfix's programs act on their own queue, and not on a directory that was named.
+func TestNoCommands(t *testing.T) {
+	s := broken(func(b *queue.Breakdown) {
+		b.Logins = queue.Owners{Messages: 96, Rows: []queue.Owner{{Key: "anna", Messages: 96}}}
+	})
+	for _, noCommands := range []bool{false, true} {
+		o := Options{Crit: rules(t, "10"), Detail: DetailBreakdown, NoCommands: noCommands}
+		text := strings.Join(plain(Judge([]queue.Reading{{Summary: s}}, o).Lines), "\n")
+		if strings.Contains(text, "\nact ") == noCommands {
+			t.Errorf("%t: %s", noCommands, text)
+		}
+	}
+}
+
 func TestProgressLines(t *testing.T) {
 	s := broken(func(b *queue.Breakdown) {
 		b.NextTries = queue.Span{First: time.Unix(1_800_000_000-60, 0), Last: time.Unix(1_800_000_000+3720, 0)}

@@ -30,6 +30,8 @@ type Options struct {
 	// the headlines. Those with a threshold are always in it, unless Perfdata says otherwise.
 	Perfdata queue.MetricPatterns
 	MaxText  int // bytes of text; 0: MaxText
+	// NoCommands leaves out the commands to act with: nobody knows whether Postfix works on this queue.
+	NoCommands bool
 	// LabelInstances puts the instance's name into the labels of a single instance, too.
 	LabelInstances bool
 	Memory         Memory
