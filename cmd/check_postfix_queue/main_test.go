@@ -57,7 +57,9 @@ func TestOptionsAreDocumented(t *testing.T) {
 }
 
 func TestOptionsAreCompleted(t *testing.T) {
-	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "check_postfix_queue")
+	scripttest.IsCompleted(t, "check_postfix_queue", cli.Options(new(options)), map[string][]string{
+		"--mailserver": {"postfix"},
+	})
 }
 
 const listing = "../../testdata/listing/3.7.11/mixed.json"

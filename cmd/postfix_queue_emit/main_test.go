@@ -70,9 +70,11 @@ func TestOptionsAreDocumented(t *testing.T) {
 }
 
 func TestOptionsAreCompleted(t *testing.T) {
-	scripttest.OptionsAreCompleted(t, cli.Options(new(options)), "postfix_queue_emit")
-	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--format", emit.FormatNames())
-	scripttest.ValuesAreCompleted(t, "postfix_queue_emit", "--tags", emit.TagStyles())
+	scripttest.IsCompleted(t, "postfix_queue_emit", cli.Options(new(options)), map[string][]string{
+		"--format": emit.FormatNames(),
+		"--tags":   emit.TagStyles(),
+		"--part":   {"charts", "values", "charts,values"},
+	})
 }
 
 // Two cron lines, each with its -d, must not write the same series.
