@@ -3,27 +3,52 @@
 # The one place that says which version this is; VERSION=... in the environment overrides it.
 VERSION ?= 0.1.0
 
-PREFIX    ?= /usr/local
-BINDIR    ?= $(PREFIX)/bin
-MANDIR    ?= $(PREFIX)/share/man
-PLUGINDIR ?= /usr/lib/nagios/plugins
+# Where make install puts things, below DESTDIR; uninstall wants the same values. Plugins go where this system's are.
+DESTDIR    ?=
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+DATADIR    ?= $(PREFIX)/share
+MANDIR     ?= $(DATADIR)/man
+DOCDIR     ?= $(DATADIR)/doc/postfix-queue-monitor
+LICENSEDIR ?= $(DOCDIR)
+BASHDIR    ?= $(DATADIR)/bash-completion/completions
+FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
+ZSHDIR     ?= $(DATADIR)/zsh/site-functions
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+PLUGINDIR  ?= $(firstword $(wildcard $(addprefix /usr/,lib/nagios/plugins lib64/nagios/plugins lib/monitoring-plugins)) \
+	/usr/lib/nagios/plugins)
+# Where make build puts things, and make package.
+BUILD ?= build
+OUT   ?= build
+export BUILD OUT DESTDIR BINDIR MANDIR DOCDIR LICENSEDIR BASHDIR FISHDIR ZSHDIR UNITDIR PLUGINDIR
+
+# The architectures and kinds of packages, in nfpm's names.
+ARCHES    ?= amd64 arm64 arm7 riscv64
+PACKAGERS ?= deb rpm apk archlinux
 FUZZTIME  ?= 60s
 
-SAMPLE  = testdata/listing/3.7.11/deferred.json
-SCRIPTS = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.bash contrib/netdata/*.conf)
-PAGES   = build/check_postfix_queue.8.gz build/postfix_queue_emit.1.gz
+SAMPLE   = testdata/listing/3.7.11/deferred.json
+SCRIPTS  = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.bash contrib/netdata/*.conf)
+PROGRAMS = $(BUILD)/check_postfix_queue $(BUILD)/postfix_queue_emit
+PAGES    = $(BUILD)/check_postfix_queue.8.gz $(BUILD)/postfix_queue_emit.1.gz
 # Tools run on this machine, even if GOARCH says that the product does not.
-TOOL    = GOARCH= go tool -modfile=tools.mod
+TOOL     = env GOARCH= go tool -modfile=tools.mod
 
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
-.PHONY: all build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package install clean help
+.PHONY: all build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package release test-packages sbom need-go install uninstall clean help
 
 all: build
 
-build: ## build both programs into build/ (default)
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o build/ ./cmd/...
+build: need-go $(PAGES) ## build both programs into build/ (default); BUILD names another directory
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/ ./cmd/...
+	GOARCH= go run ./packaging/notices $(PROGRAMS) >$(BUILD)/THIRD-PARTY-NOTICES
+
+# Go before 1.21 cannot even read go.mod; a later one gets what go.mod wants.
+need-go:
+	@command -v go >/dev/null || { echo "This needs Go 1.26 or later, and there is no go in PATH: see https://go.dev/doc/install" >&2; exit 1; }
+	@go version | grep -q 'go1\.2[1-9]\|go1\.[3-9]\|devel' || { echo "This needs Go 1.26 or later, not $$(go version): see https://go.dev/doc/install" >&2; exit 1; }
 
 # Every state that the check reports is a finding to show; an exit code above 3 is an error.
 run: build ## run both programs: on this machine's queue if Postfix answers, else on a captured listing
@@ -88,36 +113,64 @@ screenshot: ## make the picture of Netdata's charts in docs/ anew (root on Debia
 	REQUIRE=all SCREENSHOT=$(CURDIR)/docs/netdata.png go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
 	pngquant --force --skip-if-larger --strip --output docs/netdata.png 64 docs/netdata.png
 
-lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck
+lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
 	$(TOOL) golangci-lint run ./...
-	go vet -tags integration,screenshot ./...
+	go vet -tags integration,screenshot,packages ./...
 	GOARCH=arm go vet ./cmd/... ./internal/...
-	@if command -v shellcheck >/dev/null; then echo shellcheck $(SCRIPTS); shellcheck $(SCRIPTS); \
-	else echo "left out: shellcheck (not installed)"; [ "$(REQUIRE)" != all ]; fi
+	$(call if_installed,shellcheck,$(SCRIPTS))
+	$(call if_installed,mandoc,-T lint -W warning man/*)
+
+# Runs a program with arguments, or says that it is left out, which fails if nothing may be.
+if_installed = @if command -v $(1) >/dev/null; then echo $(1) $(2); $(1) $(2); \
+	else echo "left out: $(1) (not installed)"; [ "$(REQUIRE)" != all ]; fi
 
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
 	$(TOOL) govulncheck ./...
 
 # One time stamp for all that is packaged: the same commit gives the same bytes.
-package: export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),1767225600)
-package: export VERSION := $(VERSION)
-package: export ARCH := $(shell go env GOARCH)
-package: build $(PAGES) ## build a deb and an rpm into build/
-	rm -f build/*.deb build/*.rpm
-	$(TOOL) nfpm package --packager deb --target build/
-	$(TOOL) nfpm package --packager rpm --target build/
-	packaging/test.sh "$(VERSION)" build/*.deb build/*.rpm
+package release: export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),1767225600)
+package release: export VERSION := $(VERSION)
+package: export NFPM = $(TOOL) nfpm
+package: ARCH = $(patsubst arm,arm7,$(shell go env GOARCH))
+package: build ## build a deb, rpm, apk and Arch Linux package for this machine (or GOARCH) into build/
+	[ $(OUT) != build ] || rm -f build/postfix-queue-monitor[-_]* # of another version
+	GOARCH= go run ./packaging/changelog "$(VERSION)" <CHANGELOG.md >$(BUILD)/changelog
+	packaging/package.sh $(ARCH) $(PACKAGERS)
+
+release: ## build all packages for all architectures, SHA256SUMS and an SBOM into build/release, and test them
+	rm -rf build/release
+	mkdir -p build/release
+	for arch in $(ARCHES); do \
+		GOARCH=$${arch%7} GOARM=7 $(MAKE) package BUILD=build/$$arch OUT=build/release || exit 1; \
+	done
+	$(MAKE) sbom
+	cd build/release && sha256sum -- * >SHA256SUMS
+	go test -tags packages -count=1 ./packaging
+
+test-packages: ## install the packages of make release into roots of their own, and remove them (root on Debian)
+	packaging/roots.sh build/release/*_amd64.deb build/release/*.x86_64.rpm build/release/*-x86_64.pkg.tar.zst
+
+sbom: ## write what is linked into the programs, as CycloneDX, into build/release
+	@mkdir -p build/release
+	for program in check_postfix_queue postfix_queue_emit; do \
+		CGO_ENABLED=0 $(TOOL) cyclonedx-gomod app -json -std -licenses -noserial -notimestamp -main cmd/$$program \
+			-output build/release/$$program.cdx.json . || exit 1; \
+	done
 
 # -n: no name and no time in the archive.
-build/%.gz: man/%
-	@mkdir -p build
+$(BUILD)/%.gz: man/%
+	@mkdir -p $(BUILD)
 	gzip -9nc $< >$@
 
-install: build ## install the programs and man pages: DESTDIR, PREFIX, BINDIR, MANDIR, PLUGINDIR
-	install -D -m 755 build/check_postfix_queue $(DESTDIR)$(PLUGINDIR)/check_postfix_queue
-	install -D -m 755 build/postfix_queue_emit $(DESTDIR)$(BINDIR)/postfix_queue_emit
-	install -D -m 644 man/check_postfix_queue.8 $(DESTDIR)$(MANDIR)/man8/check_postfix_queue.8
-	install -D -m 644 man/postfix_queue_emit.1 $(DESTDIR)$(MANDIR)/man1/postfix_queue_emit.1
+# What make has built is installed as it is: root often has no Go in its PATH.
+install: $(PROGRAMS) $(PAGES) $(BUILD)/THIRD-PARTY-NOTICES ## install programs, man pages, completions, units and documents: DESTDIR, PREFIX, PLUGINDIR ...
+	packaging/install.sh install
+
+uninstall: ## remove what make install has installed, with the same DESTDIR, PREFIX ...
+	packaging/install.sh uninstall
+
+$(PROGRAMS) $(BUILD)/THIRD-PARTY-NOTICES:
+	$(MAKE) build
 
 clean: ## remove build/
 	rm -rf build
