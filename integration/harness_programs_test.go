@@ -196,7 +196,7 @@ func (c command) charts(t testing.TB, args ...string) map[string]int64 {
 	for line := range strings.Lines(r.stdout) {
 		words := strings.Fields(line)
 		switch words[0] {
-		case "CHART", "DIMENSION":
+		case "CHART", "DIMENSION", "CLABEL", "CLABEL_COMMIT":
 		case "BEGIN":
 			chart = words[1]
 		case "SET":

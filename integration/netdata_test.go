@@ -3,7 +3,8 @@
 package integration
 
 import (
-	"os"
+	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -229,24 +230,34 @@ func TestNetdataAllInstances(t *testing.T) {
 	n.verifyConnected("charts.d")
 }
 
-// TestNetdataPlugin lets Netdata call the emitter itself.
+// TestNetdataPlugin lets Netdata run the external plugin of contrib, beginning while Postfix is down.
 func TestNetdataPlugin(t *testing.T) {
 	needNetdata(t)
 	p := startPostfix(t)
 	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.stop()
 	installEmitter(t)
-	dir := publicTempDir(t)
-	if err := os.Symlink("/usr/bin/"+emitterProgram, dir+"/postfix_queue.plugin"); err != nil {
-		t.Fatal(err)
-	}
-	n := startNetdata(t, "postfix_queue", dir, nil)
-	charts := n.awaitChart("postfix_local.qsize")
-	for id, want := range knownCharts("local") {
+	n := startNetdata(t, "postfix_queue", filepath.Join(contribDir(t), "netdata"), nil,
+		"[plugin:postfix_queue]\n\tcommand options = --name mx1\n")
+	waitFor(t, "the failure", func() (bool, any) { return strings.Contains(n.log(), mailSystemDown), n.log() })
+	p.start()
+	charts := n.awaitChart("postfix_mx1.qsize")
+	for id, want := range knownCharts("mx1") {
+		want.UpdateEvery = 10
 		if diff := cmp.Diff(want, charts[id]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}
 	}
-	n.awaitQueue("local", p.list())
+	var chart struct {
+		Labels map[string]string `json:"chart_labels"`
+	}
+	if err := n.get("/api/v1/chart", url.Values{"chart": {"postfix_mx1.qemails"}}, &chart); err != nil {
+		t.Fatal(err)
+	}
+	if got := chart.Labels["instance_name"]; got != "mx1" {
+		t.Errorf("the label instance_name is %q: %v", got, chart.Labels)
+	}
+	n.awaitQueue("mx1", p.list())
 	p.fillQueue(4)
-	n.awaitQueue("local", p.list())
+	n.awaitQueue("mx1", p.list())
 }

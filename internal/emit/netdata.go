@@ -86,6 +86,8 @@ func netdata(readings []queue.Reading, o Options) []byte {
 				for _, row := range rows {
 					fmt.Fprintf(&b, "DIMENSION %s '' absolute 1 1\n", row.dimension)
 				}
+				// The name of the chart has the instance, too, but dashboards group and filter by labels.
+				fmt.Fprintf(&b, "CLABEL instance_name '%s' %d\nCLABEL_COMMIT\n", identifier(r.Instance.Name), labelAuto)
 			}
 			if o.Netdata.Values {
 				b.WriteString("BEGIN " + id)
@@ -103,6 +105,9 @@ func netdata(readings []queue.Reading, o Options) []byte {
 	}
 	return []byte(b.String())
 }
+
+// labelAuto is the source of a label that the collector has found, not a person.
+const labelAuto = 1
 
 type netdataRow struct {
 	dimension string

@@ -4,6 +4,7 @@
 package emittest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -289,10 +290,12 @@ func float(value float64) string { return strconv.FormatFloat(value, 'f', -1, 64
 func decodeNetdata(document string, s series) error {
 	chart := regexp.MustCompile(`^CHART (postfix_[A-Za-z0-9_-]+\.[a-z0-9_]+) '' '[A-Za-z0-9:, -]+' '[A-Za-z]+' 'queue' 'postfix\.[a-z0-9_]+' '(line|area|stacked)' \d+ \d+ '' '' 'postfix_queue'$`)
 	dimension := regexp.MustCompile(`^DIMENSION ([a-z0-9_]+) '' absolute 1 1$`)
+	label := regexp.MustCompile(`^CLABEL instance_name '[A-Za-z0-9_-]+' 1$`)
 	begin := regexp.MustCompile(`^BEGIN (\S+)$`)
 	set := regexp.MustCompile(`^SET ([a-z0-9_]+) = (\d+)$`)
 	defined := map[string]bool{}
 	var current, open string
+	labelled := false // whether a label is to be committed
 	for _, line := range lines(document) {
 		switch {
 		case open == "" && chart.MatchString(line):
@@ -303,7 +306,11 @@ func decodeNetdata(document string, s series) error {
 			defined[current] = true
 		case open == "" && dimension.MatchString(line):
 			defined[current+" "+dimension.FindStringSubmatch(line)[1]] = true
-		case open == "" && begin.MatchString(line):
+		case open == "" && label.MatchString(line) && current != "" && !labelled:
+			labelled = true
+		case labelled && line == "CLABEL_COMMIT":
+			labelled = false
+		case open == "" && begin.MatchString(line) && !labelled:
 			open = begin.FindStringSubmatch(line)[1]
 		case open != "" && set.MatchString(line):
 			parts := set.FindStringSubmatch(line)
@@ -320,8 +327,8 @@ func decodeNetdata(document string, s series) error {
 			return fmt.Errorf("line out of place: %q", line)
 		}
 	}
-	if open != "" {
-		return fmt.Errorf("%s does not end", open)
+	if open != "" || labelled {
+		return fmt.Errorf("%s does not end", cmp.Or(open, current))
 	}
 	return nil
 }
