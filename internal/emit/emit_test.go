@@ -326,6 +326,9 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 				if m.Family == queue.FamilyUp && (name == "prometheus" || name == "influx") {
 					continue // always there
 				}
+				if name == "prometheus" && m.Since != nil {
+					continue // is a time: TestOldestMessageInPrometheus
+				}
 				if len(one) != 1 {
 					t.Errorf("%s alone gives %v", m.Name, one)
 				}
@@ -481,7 +484,7 @@ func TestAgesAreThoseOfTheirTime(t *testing.T) {
 		"graphite":   "5400",
 		"influx":     "5400",
 		"statsd":     "9000",
-		"prometheus": "9000",
+		"prometheus": "1772325000", // the arrival, which is true at any time
 	} {
 		t.Run(name, func(t *testing.T) {
 			asOf := now.Add(-time.Hour)
@@ -508,6 +511,69 @@ func TestAgesAreThoseOfTheirTime(t *testing.T) {
 			}
 			if !r.Summary.Taken.Equal(now) {
 				t.Error("the reading is changed")
+			}
+		})
+	}
+}
+
+// Prometheus gets the arrival of the oldest message. Where there is none, or nobody knows it, it gets nothing.
+func TestOldestMessageInPrometheus(t *testing.T) {
+	const oldest = "postfix_queue_oldest_message_timestamp_seconds"
+	const unheld = "postfix_queue_oldest_unheld_message_timestamp_seconds"
+	in := func(name string) string {
+		return emittest.Series(oldest, map[string]string{"instance_name": "local", "queue": name})
+	}
+	all := emittest.Series(unheld, map[string]string{"instance_name": "local"})
+	queues := func(ages map[queue.Name]time.Duration) queue.Summary {
+		s := queue.Summary{Taken: now, AsOf: now, Queues: map[queue.Name]*queue.Tally{}}
+		for _, name := range queue.Names() {
+			s.Queues[name] = &queue.Tally{}
+		}
+		for name, age := range ages {
+			s.Queues[name] = &queue.Tally{Messages: 1, Oldest: now.Add(-age)}
+		}
+		return s
+	}
+	noTimes := queues(map[queue.Name]time.Duration{queue.Active: time.Hour})
+	noTimes.NoArrivalTimes = true
+	indistinct := queues(map[queue.Name]time.Duration{queue.Active: time.Hour})
+	indistinct.Indistinct = []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}
+	tests := []struct {
+		name    string
+		summary queue.Summary
+		want    map[string]string
+	}{
+		{"empty", queues(nil), map[string]string{}},
+		{
+			"some", queues(map[queue.Name]time.Duration{queue.Active: time.Minute, queue.Deferred: time.Hour}),
+			map[string]string{in("active"): "1772333940", in("deferred"): "1772330400", all: "1772330400"},
+		},
+		{
+			"older mail on hold", queues(map[queue.Name]time.Duration{queue.Active: time.Minute, queue.Hold: time.Hour}),
+			map[string]string{in("active"): "1772333940", in("hold"): "1772330400", all: "1772333940"},
+		},
+		{
+			"only mail on hold", queues(map[queue.Name]time.Duration{queue.Hold: time.Hour}),
+			map[string]string{in("hold"): "1772330400"},
+		},
+		{
+			"an arrival ahead", queues(map[queue.Name]time.Duration{queue.Incoming: -time.Hour}),
+			map[string]string{in("incoming"): "1772337600", all: "1772337600"},
+		},
+		{
+			"one ahead and one not", queues(map[queue.Name]time.Duration{queue.Incoming: -time.Hour, queue.Active: time.Hour}),
+			map[string]string{in("incoming"): "1772337600", in("active"): "1772330400", all: "1772330400"},
+		},
+		{"a listing without arrival times", noTimes, map[string]string{}},
+		{"a listing that mixes queues", indistinct, map[string]string{in("active"): "1772330400"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			list := []queue.Reading{{Instance: queue.Instance{Name: "local"}, Summary: &tt.summary}}
+			got := decode(t, "prometheus", encode(t, "prometheus", list, options()))
+			maps.DeleteFunc(got, func(series, _ string) bool { return !strings.Contains(series, "_oldest_") })
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

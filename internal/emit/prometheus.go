@@ -14,15 +14,15 @@ import (
 type prometheusMetric struct{ family, dimension, name, help string }
 
 // prometheusMetrics are in base units, as the naming rules of Prometheus want it. A total over the queues has a
-// separate name, so that no sum() counts a message twice.
+// separate name, so that no sum() counts a message twice. Ages are times, see prometheusValueOf.
 var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyEmails, queue.ByQueue, "postfix_queue_messages", "Messages in the queue."},
 	{queue.FamilySize, queue.ByQueue, "postfix_queue_size_bytes", "Sum of the sizes of the messages in the queue."},
-	{queue.FamilyAge, queue.ByQueue, "postfix_queue_oldest_message_age_seconds", "Age of the oldest message in the queue, 0 if there is none."},
+	{queue.FamilyAge, queue.ByQueue, "postfix_queue_oldest_message_timestamp_seconds", "Arrival of the oldest message in the queue, in seconds since 1970."},
 	{queue.FamilyEmails, queue.ByReason, "postfix_queue_deferred_messages", "Messages in the deferred queue, by deferral reason."},
 	{queue.FamilyEmails, "", "postfix_queue_all_messages", "Messages in all selected queues."},
 	{queue.FamilySize, "", "postfix_queue_all_size_bytes", "Sum of the sizes of the messages in all selected queues."},
-	{queue.FamilyAge, "", "postfix_queue_oldest_unheld_message_age_seconds", "Age of the oldest message that is not on hold, 0 if there is none."},
+	{queue.FamilyAge, "", "postfix_queue_oldest_unheld_message_timestamp_seconds", "Arrival of the oldest message that is not on hold, in seconds since 1970."},
 	{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
 	{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
@@ -97,7 +97,7 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 	for _, metric := range prometheusMetricsOf(o.Metrics) {
 		b.header(metric.name, "gauge", metric.help)
 		for r, m := range o.rows(readings, metric.family, metric.dimension) {
-			if value, known := m.Value(r.Summary); known {
+			if value, known := prometheusValueOf(m, r.Summary); known {
 				b.sample(metric.name, value, o.tagsOf(r, partOf(m)...))
 			}
 		}
@@ -112,6 +112,16 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 		}
 	}
 	return []byte(b.String())
+}
+
+// prometheusValueOf returns the value of a metric and whether there is one. For an age it is the time from which that
+// counts: Prometheus reads a file again and again, and an age in it would stand still until the file is replaced.
+func prometheusValueOf(m queue.Metric, s *queue.Summary) (value int64, known bool) {
+	if m.Since == nil {
+		return m.Value(s)
+	}
+	since := m.Since(s)
+	return since.Unix(), !since.IsZero()
 }
 
 // rows returns the selected metrics of a family and dimension, for each reading.

@@ -39,6 +39,9 @@ type Metric struct {
 	OnDemand bool
 	// Value returns the metric's value and whether the summary knows it.
 	Value func(*Summary) (value int64, known bool)
+	// Since returns the arrival from which an age counts; zero if the summary does not know it or if there is no
+	// message. It is nil for what is not an age.
+	Since func(*Summary) time.Time
 	// MaxUndercount returns by how much the value may be too low; nil: by nothing.
 	MaxUndercount func(*Summary) int64
 }
@@ -49,11 +52,7 @@ var metrics = slices.Concat(totals, queueMetrics(), reasonMetrics())
 var totals = []Metric{
 	total("emails", FamilyEmails, units.Count, "messages in the queue", func(t *Tally) int64 { return t.Messages }),
 	total("size", FamilySize, units.Bytes, "sum of the sizes of messages", func(t *Tally) int64 { return t.SizeBytes }),
-	{
-		Name: "age", Family: FamilyAge, Unit: units.Seconds,
-		Help:  "age of the oldest message that is not on hold",
-		Value: ageNotOnHold,
-	},
+	ageMetric(Metric{Name: "age", Help: "age of the oldest message that is not on hold"}, oldestNotOnHold),
 	total("recipients", FamilyRecipients, units.Count, "recipients that messages still wait for",
 		func(t *Tally) int64 { return t.Recipients }),
 	total("forced_expire", FamilyForcedExpire, units.Count, "messages marked for expiry by postsuper -e",
@@ -184,7 +183,7 @@ func Lookup(name string) (Metric, bool) {
 func queueMetrics() []Metric {
 	var rows []Metric
 	for _, name := range Names() {
-		row := func(suffix, family string, unit units.Unit, help string, value func(*Summary, *Tally) (int64, bool)) Metric {
+		row := func(suffix, family string, unit units.Unit, help string, value func(*Tally) int64) Metric {
 			return Metric{
 				Name: string(name) + suffix, Family: family, Dimension: ByQueue, Part: string(name), Unit: unit,
 				Help: help + " " + string(name),
@@ -193,17 +192,24 @@ func queueMetrics() []Metric {
 					if t == nil {
 						return 0, false
 					}
-					return value(s, t)
+					return value(t), true
 				},
 			}
 		}
+		oldest := func(s *Summary) (time.Time, bool) {
+			t := s.Queues[name]
+			if t == nil || s.NoArrivalTimes {
+				return time.Time{}, false
+			}
+			return t.Oldest, true
+		}
 		rows = append(rows,
-			row("", FamilyEmails, units.Count, "messages in queue",
-				func(_ *Summary, t *Tally) (int64, bool) { return t.Messages, true }),
-			row("_size", FamilySize, units.Bytes, "sum of the sizes of messages in queue",
-				func(_ *Summary, t *Tally) (int64, bool) { return t.SizeBytes, true }),
-			row("_age", FamilyAge, units.Seconds, "age of the oldest message in queue",
-				func(s *Summary, t *Tally) (int64, bool) { return wholeSeconds(t.Age(s.Taken)), !s.NoArrivalTimes }))
+			row("", FamilyEmails, units.Count, "messages in queue", func(t *Tally) int64 { return t.Messages }),
+			row("_size", FamilySize, units.Bytes, "sum of the sizes of messages in queue", func(t *Tally) int64 { return t.SizeBytes }),
+			ageMetric(Metric{
+				Name: string(name) + "_age", Dimension: ByQueue, Part: string(name),
+				Help: "age of the oldest message in queue " + string(name),
+			}, oldest))
 	}
 	return rows
 }
@@ -224,17 +230,31 @@ func reasonMetrics() []Metric {
 	return rows
 }
 
-func ageNotOnHold(s *Summary) (int64, bool) {
-	if s.NoArrivalTimes || len(s.Indistinct) > 0 {
-		return 0, false
+// ageMetric completes the row of an age. It counts from the arrival that oldest returns: zero if there is no message.
+func ageMetric(m Metric, oldest func(*Summary) (arrival time.Time, known bool)) Metric {
+	m.Family, m.Unit = FamilyAge, units.Seconds
+	m.Value = func(s *Summary) (int64, bool) {
+		arrival, known := oldest(s)
+		return wholeSeconds(age(arrival, s.Taken)), known
 	}
-	var oldest time.Duration
+	m.Since = func(s *Summary) time.Time {
+		arrival, _ := oldest(s)
+		return arrival
+	}
+	return m
+}
+
+func oldestNotOnHold(s *Summary) (time.Time, bool) {
+	if s.NoArrivalTimes || len(s.Indistinct) > 0 {
+		return time.Time{}, false
+	}
+	var oldest time.Time
 	for name, t := range s.Queues {
-		if name != Hold {
-			oldest = max(oldest, t.Age(s.Taken))
+		if name != Hold && !t.Oldest.IsZero() && (oldest.IsZero() || t.Oldest.Before(oldest)) {
+			oldest = t.Oldest
 		}
 	}
-	return wholeSeconds(oldest), true
+	return oldest, true
 }
 
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }
