@@ -136,12 +136,16 @@ func (o *options) oneInstanceOnly() error {
 }
 
 func (o *options) selection() queue.Selection {
-	return queue.Selection{Filter: o.Filter(), Patterns: o.Metrics, Reasons: o.CountReasons, InOrder: o.Format.Bare}
+	return queue.Selection{
+		Filter: o.Filter(), Patterns: o.Metrics, Reasons: o.CountReasons,
+		InOrder: o.Format.Bare, Distributed: o.Format.Distributions,
+	}
 }
 
 func (o *options) emitOptions(several bool) emit.Options {
 	return emit.Options{
 		Metrics:        o.selection().Metrics(),
+		Distributions:  o.selection().Distributions(),
 		Now:            time.Now(),
 		LabelInstances: o.Name != "" || o.AllInstances || len(o.ConfigDirs) > 0 || several,
 		Prefix:         o.Prefix,

@@ -47,7 +47,8 @@ _postfix_queue_complete() {
 		;;
 	-q | --queue) _postfix_queue_list "$_postfix_queue_queues" ;;
 	-f | --format) _postfix_queue_words "graphite ids influx json netdata prometheus statsd value" ;;
-	-m | --metrics | --perfdata) _postfix_queue_list "$_postfix_queue_metrics" ;;
+	-m | --metrics) _postfix_queue_list "$_postfix_queue_metrics ages sizes" ;;
+	--perfdata) _postfix_queue_list "$_postfix_queue_metrics" ;;
 	-w | --warning | -c | --critical)
 		mapfile -t COMPREPLY < <(compgen -S = -W "$_postfix_queue_metrics" -- "$word")
 		compopt -o nospace 2>/dev/null

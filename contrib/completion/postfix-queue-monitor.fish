@@ -58,7 +58,7 @@ complete -c check_postfix_queue -s M -l mailserver -x -a postfix -d 'As check_ma
 
 complete -c postfix_queue_emit -s f -l format -x -a 'graphite ids influx json netdata prometheus statsd value' -d 'Output format'
 complete -c postfix_queue_emit -l to -r -F -a 'udp:// tcp:// unix:/// unixgram:///' -d 'Where to write or send it'
-complete -c postfix_queue_emit -s m -l metrics -x -a '(__postfix_queue_list (__postfix_queue_metrics))' -d 'Only these metrics'
+complete -c postfix_queue_emit -s m -l metrics -x -a '(__postfix_queue_list (__postfix_queue_metrics) ages sizes)' -d 'Only these metrics'
 complete -c postfix_queue_emit -s n -l name -x -d 'Name of the instance'
 complete -c postfix_queue_emit -s p -l prefix -x -d 'Beginning of every name'
 complete -c postfix_queue_emit -l tags -x -a 'none datadog influx graphite' -d 'Style of tags'

@@ -62,7 +62,7 @@ postfix_queue_emit)
 	_arguments -s -S : $common \
 		{-f+,--format=}'[output format]:format:(graphite ids influx json netdata prometheus statsd value)' \
 		'--to=[where to write or send it]:target:_postfix_queue_targets' \
-		'*'{-m+,--metrics=}'[only these metrics]:metrics:_postfix_queue_list $metrics' \
+		'*'{-m+,--metrics=}'[only these metrics]:metrics:_postfix_queue_list $metrics ages sizes' \
 		{-n+,--name=}'[name of the instance]:name:' \
 		{-p+,--prefix=}'[beginning of every name]:prefix:' \
 		'--tags=[style of tags]:style:(none datadog influx graphite)' \

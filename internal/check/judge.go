@@ -48,7 +48,7 @@ func (o Options) Metrics() []queue.Metric { return queue.Select(o.Filter, o.askF
 func (o Options) showsPerf(m queue.Metric, several bool) bool {
 	switch {
 	case o.Perfdata != nil:
-		return o.Perfdata.Match(m)
+		return o.Perfdata.Match(m.Name)
 	case several: // twenty numbers of each would fill line 1
 		return slices.Contains(headlines, m.Name) || o.Warn.Mention(m) || o.Crit.Mention(m)
 	}

@@ -194,7 +194,7 @@ func metrics() []queue.Metric {
 
 func options() Options {
 	return Options{
-		Metrics: metrics(), Now: now, LabelInstances: true, Prefix: "postfix_queue",
+		Metrics: metrics(), Distributions: queue.Distributions(), Now: now, LabelInstances: true, Prefix: "postfix_queue",
 		Netdata: NetdataOptions{Charts: true, Values: true, UpdateEvery: 10, Priority: 60000},
 	}
 }
@@ -299,8 +299,6 @@ func decode(t *testing.T, formatName, document string) map[string]string {
 	return got
 }
 
-func isHistogram(series string) bool { return strings.HasPrefix(series, "postfix_queue_message_") }
-
 // Every row of the table of metrics appears in every format, with its value.
 func TestEveryMetricInEveryFormat(t *testing.T) {
 	first := readings()[:1]
@@ -316,13 +314,14 @@ func TestEveryMetricInEveryFormat(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			o := options()
+			o.Distributions = nil
 			all := decode(t, name, encode(t, name, first, o))
 			o.Metrics = nil
 			bare := decode(t, name, encode(t, name, first, o))
 			for _, m := range metrics() {
 				o.Metrics = []queue.Metric{m}
 				one := decode(t, name, encode(t, name, first, o))
-				maps.DeleteFunc(one, func(series, _ string) bool { return bare[series] != "" || isHistogram(series) })
+				maps.DeleteFunc(one, func(series, _ string) bool { return bare[series] != "" })
 				if m.Family == queue.FamilyUp && (name == "prometheus" || name == "influx") {
 					continue // always there
 				}
@@ -575,6 +574,22 @@ func TestOldestMessageInPrometheus(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
+		})
+	}
+}
+
+// Every distribution has a histogram in every format that has histograms.
+func TestDistributions(t *testing.T) {
+	for _, d := range queue.Distributions() {
+		t.Run(d.Name, func(t *testing.T) {
+			o := options()
+			o.Metrics, o.Distributions = nil, []queue.Distribution{d}
+			got := encode(t, "prometheus", readings(), o)
+			want := map[string]int{"ages": 1, "sizes": 2}[d.Name] // a queue in each listing, of which one knows no ages
+			if n := strings.Count(got, `le="+Inf"`); n != want {
+				t.Errorf("%d histograms, want %d:\n%s", n, want, got)
+			}
+			decode(t, "prometheus", got)
 		})
 	}
 }

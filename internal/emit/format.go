@@ -32,6 +32,8 @@ type Format struct {
 	Snapshot bool
 	// StatsD reports whether StatsD servers read the format, whose address the environment may have.
 	StatsD bool
+	// Distributions reports whether the format has histograms.
+	Distributions bool
 	// Up reports whether the document says of each instance whether it is up, whatever the metrics.
 	Up bool
 	// IDs reports whether the document has queue IDs instead of metrics.
@@ -57,7 +59,7 @@ var formats = []Format{
 	{Name: "json", Encode: encodeSnapshot, Snapshot: true, styles: withoutTags},
 	{Name: "netdata", Encode: netdata, Netdata: true, styles: withoutTags},
 	{
-		Name: "prometheus", Encode: prometheus, Up: true,
+		Name: "prometheus", Encode: prometheus, Up: true, Distributions: true,
 		styles: map[TagStyle]*tagRules{TagsNone: labels},
 	},
 	{
@@ -96,8 +98,9 @@ func (f *Format) UnmarshalText(name []byte) (err error) {
 
 // Options are what formats can be told.
 type Options struct {
-	Metrics []queue.Metric // the metrics to emit, in this order
-	Now     time.Time
+	Metrics       []queue.Metric       // the metrics to emit, in this order
+	Distributions []queue.Distribution // histograms to emit, if the format has Distributions
+	Now           time.Time
 	// LabelInstances puts the instance's name into the names of series if the format could do without.
 	LabelInstances bool
 	Prefix         string // of names, if the format has Prefix

@@ -54,23 +54,13 @@ func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
 	return named
 }
 
-// prometheusHistograms are the distributions of the messages of each queue, emitted only if the family's metrics
-// by queue are selected.
+// prometheusHistograms name the distributions of the messages of each queue.
 //
 // The text format has no histogram that is a gauge, and promtool rejects buckets of any other type. So these are
 // histograms, which says how the series belong together, and the help says that they do not count anything.
-var prometheusHistograms = []struct {
-	family, name, help string
-	of                 func(*queue.Histograms) *queue.Histogram
-}{
-	{
-		queue.FamilyAge, "postfix_queue_message_age_seconds", "Ages" + atPresent,
-		func(h *queue.Histograms) *queue.Histogram { return &h.Ages },
-	},
-	{
-		queue.FamilySize, "postfix_queue_message_size_bytes", "Sizes" + atPresent,
-		func(h *queue.Histograms) *queue.Histogram { return &h.Sizes },
-	},
+var prometheusHistograms = map[string]struct{ name, help string }{
+	"ages":  {"postfix_queue_message_age_seconds", "Ages" + atPresent},
+	"sizes": {"postfix_queue_message_size_bytes", "Sizes" + atPresent},
 }
 
 const atPresent = " of the messages in the queue at present. Not a counter: use it without rate()."
@@ -102,12 +92,16 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 			}
 		}
 	}
-	for _, histogram := range prometheusHistograms {
-		b.header(histogram.name, "histogram", histogram.help)
-		for r, m := range o.rows(readings, histogram.family, queue.ByQueue) {
-			_, known := m.Value(r.Summary)
-			if t := r.Summary.Queues[queue.Name(m.Part)]; known && t.Histograms != nil {
-				b.histogram(histogram.name, histogram.of(t.Histograms), func(more ...Tag) []Tag { return o.tagsOf(r, append(partOf(m), more...)...) })
+	for _, d := range o.Distributions {
+		named := prometheusHistograms[d.Name]
+		b.header(named.name, "histogram", named.help)
+		for _, r := range readings {
+			for _, name := range queue.Names() {
+				if h := d.Of(r.Summary, name); h != nil {
+					b.histogram(named.name, h, func(more ...Tag) []Tag {
+						return o.tagsOf(r, append([]Tag{{queue.ByQueue, string(name)}}, more...)...)
+					})
+				}
 			}
 		}
 	}

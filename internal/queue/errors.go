@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"example.org/postfix-queue-monitor/internal/suggest"
 )
@@ -44,15 +45,20 @@ var ErrNoClients = errors.New("cannot look at mail of a login or a client: only 
 
 // UnknownMetric returns the error for a name that is not one of the metrics'.
 func UnknownMetric(name string, known []Metric) error {
-	var names, list []string
-	for _, m := range known {
-		names = append(names, m.Name)
-		if m.Dimension == "" {
-			list = append(list, m.Name)
-		}
+	names := make([]string, len(known))
+	for i, m := range known {
+		names[i] = m.Name
 	}
-	list = append(list, "QUEUE", "QUEUE_size", "QUEUE_age", "deferred_REASON")
-	return suggest.Unknown("metric", name, names, list)
+	return unknownMetric(name, names)
+}
+
+// unknownMetric lists what has a part by its form.
+func unknownMetric(name string, known []string) error {
+	list := slices.DeleteFunc(slices.Clone(known), func(name string) bool {
+		m, ok := Lookup(name)
+		return ok && m.Dimension != ""
+	})
+	return suggest.Unknown("metric", name, known, append(list, "QUEUE", "QUEUE_size", "QUEUE_age", "deferred_REASON"))
 }
 
 // Guard returns what f returns, or a panic as an error. In a goroutine a panic would end the program with the

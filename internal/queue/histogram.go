@@ -22,6 +22,44 @@ type Histograms struct {
 	Sizes Histogram // in bytes
 }
 
+// Distribution is a row of the table of distributions: what there is a histogram of for each queue. They are selected by
+// name, as metrics are.
+type Distribution struct {
+	Name string // as in lists of metrics
+	// Of returns the histogram of a queue; nil if the summary does not know it.
+	Of func(*Summary, Name) *Histogram
+}
+
+var distributions = []Distribution{
+	{"ages", func(s *Summary, queue Name) *Histogram {
+		if h := s.histograms(queue); h != nil && !s.NoArrivalTimes {
+			return &h.Ages
+		}
+		return nil
+	}},
+	{"sizes", func(s *Summary, queue Name) *Histogram {
+		if h := s.histograms(queue); h != nil {
+			return &h.Sizes
+		}
+		return nil
+	}},
+}
+
+// Distributions returns the table of distributions.
+func Distributions() []Distribution { return slices.Clone(distributions) }
+
+// isKnown reports whether the summary has a histogram of any queue.
+func (d Distribution) isKnown(s *Summary) bool {
+	return slices.ContainsFunc(Names(), func(queue Name) bool { return d.Of(s, queue) != nil })
+}
+
+func (s *Summary) histograms(queue Name) *Histograms {
+	if t := s.Queues[queue]; t != nil {
+		return t.Histograms
+	}
+	return nil
+}
+
 const (
 	minute, hour, day = 60, 3600, 86400 // seconds
 	kib, mib          = 1 << 10, 1 << 20

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Selection says which metrics are wanted.
+// Selection says which metrics and distributions are wanted.
 type Selection struct {
 	Filter   Filter         // of the reading that they are of
 	Patterns MetricPatterns // nil: all that are not on demand
@@ -18,25 +18,20 @@ type Selection struct {
 	InOrder bool
 	// Growth says whether there are several readings, which know it.
 	Growth bool
+	// Distributed says whether there is room for histograms.
+	Distributed bool
 }
 
 // Metrics returns the metrics that are selected.
 func (s Selection) Metrics() []Metric {
-	metrics := Select(s.Filter, func(m Metric) bool {
-		return s.Reasons && m.Dimension == ByReason || s.Patterns.Name(m) && (m.Family != FamilyGrowth || s.Growth)
-	})
-	switch {
-	case s.Patterns == nil:
+	metrics := slices.DeleteFunc(s.selectable(), func(m Metric) bool { return !s.Patterns.Match(m.Name) })
+	if !s.InOrder || !s.Patterns.wantSome() {
 		return metrics
-	case !s.InOrder:
-		return slices.DeleteFunc(metrics, func(m Metric) bool {
-			return !s.Patterns.Match(m)
-		})
 	}
 	var ordered []Metric
 	for _, p := range s.Patterns {
 		for _, m := range metrics {
-			if p.matches(m) {
+			if p.selects(m.Name) {
 				ordered = append(ordered, m)
 			}
 		}
@@ -44,24 +39,76 @@ func (s Selection) Metrics() []Metric {
 	return ordered
 }
 
-// Check returns an error if one of the patterns selects nothing.
+// selectable returns the metrics that there are, apart from those on demand that nobody asks for.
+func (s Selection) selectable() []Metric {
+	return Select(s.Filter, func(m Metric) bool {
+		return s.Reasons && m.Dimension == ByReason || s.Patterns.Name(m) && (m.Family != FamilyGrowth || s.Growth)
+	})
+}
+
+// Distributions returns the distributions that are selected.
+func (s Selection) Distributions() []Distribution {
+	if !s.Distributed {
+		return nil
+	}
+	return slices.DeleteFunc(Distributions(), func(d Distribution) bool { return !s.Patterns.Match(d.Name) })
+}
+
+// Check returns an error if one of the patterns selects nothing, or leaves out what does not exist.
 func (s Selection) Check() error {
-	selected := s.Metrics()
+	var selected []string
+	for _, m := range s.Metrics() {
+		selected = append(selected, m.Name)
+	}
+	for _, d := range s.Distributions() {
+		selected = append(selected, d.Name)
+	}
 	for _, p := range s.Patterns {
-		if !slices.ContainsFunc(selected, p.matches) {
+		switch {
+		case p.negated() && !slices.ContainsFunc(s.names(), p.covers):
+			return s.explain(p)
+		case !p.negated() && !slices.ContainsFunc(selected, p.covers):
 			return s.explain(p)
 		}
+	}
+	if len(selected) == 0 {
+		return errors.New("nothing is selected: patterns with a leading ! leave out everything")
 	}
 	return nil
 }
 
-func (s Selection) explain(p MetricPattern) error {
-	table := Metrics()
-	i := slices.IndexFunc(table, p.matches)
-	if i < 0 {
-		return UnknownMetric(string(p), slices.DeleteFunc(table, func(m Metric) bool { return m.Family == FamilyGrowth && !s.Growth }))
+// names returns the names of what a pattern may leave out.
+func (s Selection) names() []string {
+	var names []string
+	for _, m := range Metrics() {
+		if m.Family != FamilyGrowth || s.Growth {
+			names = append(names, m.Name)
+		}
 	}
-	m := table[i]
+	if s.Distributed {
+		for _, d := range Distributions() {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+// explain says why a pattern is of no use.
+func (s Selection) explain(p MetricPattern) error {
+	if m, ok := find(Metrics(), func(m Metric) bool { return p.covers(m.Name) }); ok {
+		return s.explainMetric(p, m)
+	}
+	d, ok := find(Distributions(), func(d Distribution) bool { return p.covers(d.Name) })
+	switch {
+	case ok && !s.Distributed:
+		return fmt.Errorf("%s is a histogram for each queue, which only the format prometheus has", d.Name)
+	case ok:
+		return leftOut(p)
+	}
+	return unknownMetric(p.glob(), s.names())
+}
+
+func (s Selection) explainMetric(p MetricPattern, m Metric) error {
 	part := Name(m.Part)
 	if m.Dimension == ByReason {
 		part = Deferred
@@ -69,6 +116,8 @@ func (s Selection) explain(p MetricPattern) error {
 	switch {
 	case m.Family == FamilyGrowth && !s.Growth:
 		return errors.New("growth takes several readings: only check_postfix_queue --state knows it")
+	case slices.ContainsFunc(s.selectable(), func(m Metric) bool { return p.covers(m.Name) }):
+		return leftOut(p)
 	case m.Dimension != "" && !s.Filter.Covers(part):
 		return fmt.Errorf("%s is part of the %s queue, which --queue leaves out", p, part)
 	case m.Dimension == ByReason:
@@ -80,17 +129,34 @@ func (s Selection) explain(p MetricPattern) error {
 	}
 }
 
-// Missing returns an error if the summary does not know a metric that must be known: one that is selected by its
-// exact name or, in order, at all; and if it knows none of those that are selected.
+func leftOut(p MetricPattern) error {
+	return fmt.Errorf("%s selects nothing: patterns with a leading ! leave out all of it", p)
+}
+
+func find[T any](table []T, fits func(T) bool) (row T, ok bool) {
+	if i := slices.IndexFunc(table, fits); i >= 0 {
+		return table[i], true
+	}
+	return row, false
+}
+
+// Missing returns an error if the summary does not know something that must be known: what is selected by its exact name
+// or, in order, at all; and if it knows nothing of what is selected.
 func (s Selection) Missing(summary *Summary) error {
 	var names []string
 	usable := false
+	see := func(name string, known bool) {
+		usable = usable || known
+		if !known && (s.InOrder || slices.Contains(s.Patterns, MetricPattern(name))) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for _, m := range s.Metrics() {
 		_, known := m.Value(summary)
-		usable = usable || known
-		if !known && (s.InOrder || s.Patterns.Name(m)) && !slices.Contains(names, m.Name) {
-			names = append(names, m.Name)
-		}
+		see(m.Name, known)
+	}
+	for _, d := range s.Distributions() {
+		see(d.Name, d.isKnown(summary))
 	}
 	switch {
 	case len(names) > 0:
@@ -101,19 +167,21 @@ func (s Selection) Missing(summary *Summary) error {
 	return nil
 }
 
-// MetricPatterns are names of metrics, or globs as path.Match takes them.
+// MetricPatterns are names of metrics and distributions, or globs as path.Match takes them. They select a name if one of
+// them matches it, or if none is without a !, and no pattern with a leading ! matches it.
 type MetricPatterns []MetricPattern
 
-// MetricPattern is the name of a metric, or a glob.
+// MetricPattern is a name, or a glob. With a leading ! it leaves out what it matches.
 type MetricPattern string
 
 // UnmarshalText adds a list of patterns with commas between them.
 func (l *MetricPatterns) UnmarshalText(text []byte) error {
 	for item := range strings.SplitSeq(string(text), ",") {
-		if _, err := path.Match(item, ""); err != nil || item == "" {
-			return fmt.Errorf(`invalid metric "%s": want a name or a glob`, item)
+		p := MetricPattern(item)
+		if _, err := path.Match(p.glob(), ""); err != nil || p.glob() == "" {
+			return fmt.Errorf(`invalid metric "%s": want a name or a glob; a leading ! leaves it out`, item)
 		}
-		*l = append(*l, MetricPattern(item))
+		*l = append(*l, p)
 	}
 	return nil
 }
@@ -123,12 +191,27 @@ func (l MetricPatterns) Name(m Metric) bool {
 	return slices.Contains(l, MetricPattern(m.Name))
 }
 
-// Match reports whether one of the patterns matches the metric.
-func (l MetricPatterns) Match(m Metric) bool {
-	return slices.ContainsFunc(l, func(p MetricPattern) bool { return p.matches(m) })
+// Match reports whether the patterns select the name.
+func (l MetricPatterns) Match(name string) bool {
+	if slices.ContainsFunc(l, func(p MetricPattern) bool { return p.negated() && p.covers(name) }) {
+		return false
+	}
+	return !l.wantSome() || slices.ContainsFunc(l, func(p MetricPattern) bool { return p.selects(name) })
 }
 
-func (p MetricPattern) matches(m Metric) bool {
-	ok, _ := path.Match(string(p), m.Name) // UnmarshalText has checked the pattern
+// wantSome reports whether a pattern is without a !.
+func (l MetricPatterns) wantSome() bool {
+	return slices.ContainsFunc(l, func(p MetricPattern) bool { return !p.negated() })
+}
+
+func (p MetricPattern) negated() bool { return strings.HasPrefix(string(p), "!") }
+
+func (p MetricPattern) glob() string { return strings.TrimPrefix(string(p), "!") }
+
+// covers reports whether the pattern is about a name, be it to leave it out.
+func (p MetricPattern) covers(name string) bool {
+	ok, _ := path.Match(p.glob(), name) // UnmarshalText has checked the pattern
 	return ok
 }
+
+func (p MetricPattern) selects(name string) bool { return !p.negated() && p.covers(name) }

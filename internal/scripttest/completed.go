@@ -40,8 +40,8 @@ end`}},
 	{"zsh", []string{"-f", "../../internal/scripttest/testdata/complete.zsh", completions + "zsh"}},
 }
 
-// IsCompleted fails unless each shell completes exactly the program's options; the names of metrics, queues and
-// sources; the values that are given by option; and files.
+// IsCompleted fails unless each shell completes exactly the program's options; the names of metrics, histograms, queues
+// and sources; the values that are given by option; and files.
 func IsCompleted(t *testing.T, program string, options []cli.Option, values map[string][]string) {
 	wants := map[string][]string{ // by the line after the program's name
 		"-":                  namesOf(options),
@@ -62,6 +62,11 @@ func IsCompleted(t *testing.T, program string, options []cli.Option, values map[
 		switch o.Long {
 		case "metrics", "perfdata":
 			wants[o.Name()+" "] = metricNames(options)
+			if o.Long == "metrics" {
+				for _, d := range queue.Distributions() {
+					wants[o.Name()+" "] = append(wants[o.Name()+" "], d.Name)
+				}
+			}
 			wants[o.Name()+"=emails,!deferred_t"] = []string{"emails,!deferred_tls", "emails,!deferred_transport"}
 		case "warning", "critical":
 			wants[o.Name()+" "] = metricNames(options)
