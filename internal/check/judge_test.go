@@ -641,7 +641,8 @@ func TestPerfdataIsChosen(t *testing.T) {
 		{"by glob", several[1:], Options{Perfdata: named("hold*"), Warn: rules(t, "9")}, "hold hold_size hold_age"},
 		{"all but", several[1:], Options{Perfdata: named("!*_*"), Warn: rules(t, "corrupt=9")},
 			"emails size age recipients active deferred hold incoming maildrop"},
-		{"all but, and on demand", several[1:], Options{Perfdata: named("*", "up", "!*_*", "!*s")}, "size age up active deferred hold incoming maildrop"},
+		{"all but, and on demand", several[1:], Options{Perfdata: named("*", "up", "!*_*", "!*s")},
+			"size age up active deferred hold incoming maildrop"},
 		{"several by glob", several, Options{Perfdata: named("*_age")}, strings.Join([]string{
 			"a_active_age a_deferred_age a_hold_age a_incoming_age a_maildrop_age",
 			"b_active_age b_deferred_age b_hold_age b_incoming_age b_maildrop_age",
