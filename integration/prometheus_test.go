@@ -34,6 +34,8 @@ const (
 	prometheusUnit      = "../contrib/systemd/postfix-queue-prometheus.service"
 	prometheusRules     = "../contrib/prometheus/rules.yml"
 	prometheusRulesTest = "../contrib/prometheus/rules_test.yml"
+	fleetRules          = "../contrib/prometheus/fleet.yml"
+	fleetRulesTest      = "../contrib/prometheus/fleet_test.yml"
 )
 
 func needPrometheus(t testing.TB) {
@@ -42,14 +44,22 @@ func needPrometheus(t testing.TB) {
 	needFiles(t, "prometheus-node-exporter", nodeExporterProgram, textfileDir)
 }
 
-// TestPrometheusRules lets promtool check the alerts of contrib and run contrib's tests of them.
+// TestPrometheusRules lets promtool check the rules of contrib and run contrib's tests of them, which miss none.
 func TestPrometheusRules(t *testing.T) {
 	needPrometheus(t)
 	dir := contribDir(t) + "/prometheus/"
-	for check, file := range map[string]string{"check": prometheusRules, "test": prometheusRulesTest} {
-		r := runAs(t, "nobody", promtoolProgram, check, "rules", dir+filepath.Base(file))
+	for _, run := range [][2]string{
+		{"check", prometheusRules}, {"test", prometheusRulesTest}, {"check", fleetRules}, {"test", fleetRulesTest},
+	} {
+		r := runAs(t, "nobody", promtoolProgram, run[0], "rules", dir+filepath.Base(run[1]))
 		if r.exitCode != 0 || !strings.Contains(r.stdout, "SUCCESS") {
-			t.Errorf("promtool %s rules: %s", check, r)
+			t.Errorf("promtool %s rules: %s", run[0], r)
+		}
+	}
+	fleetTests := readContrib(t, fleetRulesTest)
+	for _, rule := range regexp.MustCompile(`record: (\S+)`).FindAllStringSubmatch(readContrib(t, fleetRules), -1) {
+		if !regexp.MustCompile(`expr: .*` + rule[1] + `\b`).MatchString(fleetTests) {
+			t.Errorf("%s does not ask for %s", fleetRulesTest, rule[1])
 		}
 	}
 	tests := readContrib(t, prometheusRulesTest)
@@ -112,11 +122,12 @@ type prometheus struct{ t testing.TB }
 // startPrometheus starts both. The node_exporter reads what Debian's reads, but the textfile collector alone.
 func startPrometheus(t testing.TB) prometheus {
 	t.Helper()
+	dir := contribDir(t) + "/prometheus"
 	config := writeConfig(t, "prometheus.yml", `
 global:
   scrape_interval: 1s
   evaluation_interval: 1s
-rule_files: [`+contribDir(t)+`/prometheus/rules.yml]
+rule_files: [`+dir+`/rules.yml, `+dir+`/fleet.yml]
 scrape_configs:
   - job_name: node
     static_configs:
@@ -314,11 +325,15 @@ func TestPrometheus(t *testing.T) {
 	const late = `postfix_queue_message_age_seconds_count - ` +
 		`ignoring(le) postfix_queue_message_age_seconds_bucket{le="3600"}`
 	server.awaitQuery("sum by (instance_name) ("+late+")", map[string]string{"local": "1"})
+	const oldest = "floor((time() - postfix_queue_oldest_unheld_message_timestamp_seconds) / 3600)"
+	server.awaitQuery(oldest, map[string]string{"local": "2"})
 	verifyTextfile(t)
 	server.awaitAlerts(map[string]string{
 		"PostfixQueueDown postfix-out": "pending",
 		"PostfixQueueDeferred local":   "pending",
 		"PostfixQueueAge local":        "pending",
+		"PostfixQueueGrowing local":    "pending",
+		"PostfixQueueFilling local":    "pending",
 	})
 
 	out.start()
