@@ -108,10 +108,10 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 bench: integration-tools ## run the benchmarks
 	go test -tags integration -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-screenshot: ## make the picture of Netdata's charts in docs/ anew (root on Debian)
+screenshot: ## make the pictures of Netdata's charts and Prometheus' graphs in docs/ anew (root on Debian)
 	integration/install.sh netdata-web chromium pngquant
-	REQUIRE=all SCREENSHOT=$(CURDIR)/docs/netdata.png go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
-	pngquant --force --skip-if-larger --strip --output docs/netdata.png 64 docs/netdata.png
+	REQUIRE=all SCREENSHOTS=$(CURDIR)/docs go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
+	pngquant --force --skip-if-larger --strip --ext .png 64 docs/netdata.png docs/prometheus.png
 
 lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
 	$(TOOL) golangci-lint run ./...

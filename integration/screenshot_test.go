@@ -4,23 +4,33 @@ package integration
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
 
-// TestScreenshot makes the picture of the documentation, for "make screenshot": Netdata's dashboard with the queue of a
-// private Postfix that grew and shrank. It has an extra build tag because it tests nothing.
+const (
+	chromium    = "/usr/bin/chromium"
+	screenshots = "SCREENSHOTS" // the variable that names the directory of the pictures
+)
+
+// TestScreenshot makes the pictures of the documentation, for "make screenshot": a page with the queue of a private
+// Postfix that grew and shrank. It has an extra build tag because it tests nothing.
 func TestScreenshot(t *testing.T) {
-	const chromium = "/usr/bin/chromium"
+	needFiles(t, "chromium", chromium)
+	if os.Getenv(screenshots) == "" {
+		t.Fatalf("%s does not name the directory to write into", screenshots)
+	}
+	t.Run("Netdata", screenshotOfNetdata)
+	t.Run("Prometheus", screenshotOfPrometheus)
+}
+
+func screenshotOfNetdata(t *testing.T) {
 	needNetdata(t)
 	needFiles(t, "netdata-web", "/usr/share/netdata/web/index.html")
-	needFiles(t, "chromium", chromium)
-	picture := os.Getenv("SCREENSHOT")
-	if picture == "" {
-		t.Fatal("SCREENSHOT does not name the file to write")
-	}
 	p := startPostfix(t)
 	deferOne(p)
 	installEmitter(t)
@@ -32,22 +42,64 @@ func TestScreenshot(t *testing.T) {
 	from := time.Now()
 	growAndShrink(p, func() { n.awaitQueue("local", p.list()) })
 
+	// A time that is past: the charts stand still.
+	takePicture(t, "netdata.png", "1200,1530",
+		fmt.Sprintf("http://%s/#menu_postfix_local;pan_and_zoom=true;after=%d;before=%d;theme=white",
+			netdataAddress, from.UnixMilli(), time.Now().UnixMilli()))
+}
+
+// graphs are the queries in the picture of Prometheus' own graph page.
+var graphs = []string{
+	"postfix_queue_messages",
+	"deriv(postfix_queue_all_messages[15m]) * 3600",
+	"time() - postfix_queue_oldest_message_timestamp_seconds",
+}
+
+func screenshotOfPrometheus(t *testing.T) {
+	needPrometheus(t)
+	p := startPostfix(t)
+	deferOne(p)
+	installEmitter(t)
+	bind(t, ownedDir(t, "root"), textfileDir)
+	unit := unitCommand(t, prometheusUnit)
+	p.must(unit())
+	server := startPrometheus(t)
+	from := time.Now()
+	growAndShrink(p, func() {
+		p.must(unit())
+		want := strconv.Itoa(len(p.list()))
+		server.awaitQuery("postfix_queue_all_messages", map[string]string{"local": want})
+	})
+	page := url.Values{}
+	for i, query := range graphs {
+		prefix := fmt.Sprintf("g%d.", i)
+		page.Set(prefix+"expr", query)
+		page.Set(prefix+"tab", "0")
+		page.Set(prefix+"stacked", "0")
+		page.Set(prefix+"range_input", fmt.Sprintf("%ds", int(time.Since(from).Seconds())))
+	}
+	takePicture(t, "prometheus.png", "1200,2285", "http://"+prometheusAddress+"/classic/graph?"+page.Encode())
+}
+
+// takePicture writes a picture of a page, as a file of that name. The page has a virtual clock, which
+// runs only while it is not waiting for an answer.
+func takePicture(t *testing.T, name, size, page string) {
+	t.Helper()
 	// The path of a socket that the browser makes there must be short.
 	const home = "/mnt"
 	bind(t, ownedDir(t, "nobody"), home)
-	// A time that is past: the charts stand still. The page has a virtual clock, which runs only while it is not
-	// waiting for an answer.
-	dashboard := fmt.Sprintf("http://%s/#menu_postfix_local;pan_and_zoom=true;after=%d;before=%d;theme=white",
-		netdataAddress, from.UnixMilli(), time.Now().UnixMilli())
 	browser := command{user: "nobody", env: []string{"HOME=" + home, "TMPDIR=" + home}}
-	p.must(browser.run(t, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--hide-scrollbars", "--window-size=1200,1530", "--virtual-time-budget=10000",
-		"--screenshot="+home+"/picture.png", dashboard))
+	r := browser.run(t, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--hide-scrollbars", "--window-size="+size, "--virtual-time-budget=10000",
+		"--screenshot="+home+"/picture.png", page)
+	if r.exitCode != 0 {
+		t.Fatal(r)
+	}
 	content, err := os.ReadFile(home + "/picture.png")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(picture, content, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(os.Getenv(screenshots), name), content, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
