@@ -29,6 +29,8 @@ type grafanaQuery struct {
 	instant bool
 	labels  []string // those that its legend names
 	label   string   // the label whose values a variable has; expr is then a selector of series
+	// joined queries are the columns of one table, whose rows are those with the same labels.
+	joined bool
 }
 
 // TestGrafanaQueries runs each query of the dashboards, and of the documentation, on a real Prometheus, as Grafana does.
@@ -117,6 +119,9 @@ func (p prometheus) answers(q grafanaQuery) error {
 				return fmt.Errorf("no label %s: %v", label, series.Metric)
 			}
 		}
+		if name := series.Metric["__name__"]; q.joined && name != "" {
+			return fmt.Errorf("rows of %s are not those of the other columns, which have another name", name)
+		}
 		for _, sample := range append(series.Values, series.Value) {
 			text, _ := sample[1].(string)
 			if n, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
@@ -168,8 +173,8 @@ func dashboardQueries(t testing.TB) (queries []grafanaQuery) {
 		}
 		var d struct {
 			Panels []struct {
-				Title   string
-				Targets []struct {
+				Title, Type string
+				Targets     []struct {
 					Expr, LegendFormat string
 					Instant            bool
 				}
@@ -188,7 +193,10 @@ func dashboardQueries(t testing.TB) (queries []grafanaQuery) {
 		place := filepath.Base(file) + ", "
 		for _, panel := range d.Panels {
 			for _, target := range panel.Targets {
-				q := grafanaQuery{place: place + panel.Title, expr: withVariable.Replace(target.Expr), instant: target.Instant}
+				q := grafanaQuery{
+					place: place + panel.Title, expr: withVariable.Replace(target.Expr), instant: target.Instant,
+					joined: panel.Type == "table" && len(panel.Targets) > 1,
+				}
 				for _, m := range legendLabel.FindAllStringSubmatch(target.LegendFormat, -1) {
 					q.labels = append(q.labels, m[1])
 				}

@@ -146,7 +146,7 @@ func TestDashboards(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d.Uid == nil || uids[*d.Uid] || d.Title == nil || d.Id != nil {
-				t.Errorf("UID %v, title %v, ID %v: want new ones, and no ID", d.Uid, d.Title, d.Id)
+				t.Fatalf("UID %v, title %v, ID %v: want new ones, and no ID", d.Uid, d.Title, d.Id)
 			}
 			uids[*d.Uid] = true
 			var raw struct{ Panels []rawPanel }
