@@ -201,7 +201,7 @@ func TestRemote(t *testing.T) {
 	t.Run("not allowed there", func(t *testing.T) {
 		p.set("authorized_mailq_users=root")
 		defer p.set("authorized_mailq_users=static:anyone")
-		expect(t, "mx1", "UNKNOWN", "the input is empty", "postconf -e authorized_mailq_users=root,"+remoteUser)
+		expect(t, "mx1", "UNKNOWN", "user "+remoteUser+" ", "postconf -e authorized_mailq_users=root,"+remoteUser)
 	})
 	t.Run("Postfix there is down", func(t *testing.T) {
 		p.stop()

@@ -380,6 +380,12 @@ func TestFailuresHaveNoNumbers(t *testing.T) {
 				if diff := cmp.Diff(want, decode(t, name, got)); diff != "" {
 					t.Errorf("of failures alone (-want +got):\n%s", diff)
 				}
+			} else if name == "json" {
+				for _, reason := range []string{"access denied", "too slow"} {
+					if !strings.Contains(got, `"error": "`+reason) || strings.Contains(got, "messages") {
+						t.Errorf("want no numbers and %q:\n%s", reason, got)
+					}
+				}
 			} else if got != "" {
 				t.Errorf("of failures alone:\n%s", got)
 			}
