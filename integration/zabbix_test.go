@@ -4,6 +4,7 @@ package integration
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -99,6 +100,60 @@ func TestZabbix(t *testing.T) {
 	zabbixRefuses(t, "deferred", "authorized_mailq_users")
 }
 
+// TestZabbixJSON asks the real agent for what the template is made of. Whatever happens, the answer is JSON.
+func TestZabbixJSON(t *testing.T) {
+	p := startPostfix(t)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
+	installEmitter(t)
+	startZabbixAgent(t)
+	type instance struct {
+		Name        string
+		Up          bool
+		Down, Error string
+		Total       struct{ Messages *int64 }
+	}
+	ask := func(t *testing.T, path string) instance {
+		t.Helper()
+		answer, err := askZabbix("postfix.queue.json[" + path + "]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var document struct{ Instances []instance }
+		if err := json.Unmarshal([]byte(answer), &document); err != nil || len(document.Instances) != 1 {
+			t.Fatalf("%v, %q", err, answer)
+		}
+		return document.Instances[0]
+	}
+	works := func(t *testing.T, path string) {
+		t.Helper()
+		if got := ask(t, path); got.Name != "local" || !got.Up || got.Total.Messages == nil || *got.Total.Messages != 1 {
+			t.Errorf("got %+v", got)
+		}
+	}
+	fails := func(t *testing.T, path, want string) instance {
+		t.Helper()
+		got := ask(t, path)
+		if got.Name != "local" || got.Up || got.Total.Messages != nil || !strings.Contains(got.Error, want) {
+			t.Errorf("want %q, got %+v", want, got)
+		}
+		return got
+	}
+	works(t, "")
+	snapshot := filepath.Join(publicTempDir(t), "snapshot.json")
+	p.must(root.emit(t, "-f", "json", "--to", snapshot))
+	works(t, snapshot)
+	fails(t, snapshot+".away", "no such file")
+	fails(t, saveListing(t, "nonsense\n"), "not the output of postqueue")
+	p.set("authorized_mailq_users=root")
+	fails(t, "", "authorized_mailq_users")
+	p.set("authorized_mailq_users=static:anyone")
+	p.stop()
+	if got := fails(t, "", mailSystemDown); got.Down == "" {
+		t.Errorf("got %+v", got)
+	}
+	works(t, snapshot)
+}
+
 // TestZabbixTimeout reads a queue that cannot be listed in time. The answer must be the emitter's: the agent
 // itself would only say that the time is up.
 func TestZabbixTimeout(t *testing.T) {
@@ -110,6 +165,11 @@ func TestZabbixTimeout(t *testing.T) {
 	p.hold(held)
 	stall(t, filepath.Join(spoolDir, "hold", held))
 	zabbixRefuses(t, "emails", "could not be read within 2 s")
+	answer, err := askZabbix("postfix.queue.json[]")
+	if err != nil || !strings.HasPrefix(answer, "{") || !strings.Contains(answer, `"error": "`) ||
+		strings.Contains(answer, "messages") {
+		t.Errorf("want a document without numbers, got %q, %v", answer, err)
+	}
 }
 
 // zabbixItem is what the agent says to the item of a metric.
