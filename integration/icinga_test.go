@@ -18,9 +18,9 @@ const (
 	icingaSpool   = "/var/spool/icinga2"
 )
 
-// icingaConfig is all that Icinga reads apart from its own library and the files of contrib. Services are
-// checked twice a second, and each result counts.
-const icingaConfig = `
+// icingaBase is all that Icinga reads apart from its own library and the files of contrib. Services are checked
+// twice a second, and each result counts.
+const icingaBase = `
 include <itl>
 include <plugins>
 
@@ -49,7 +49,9 @@ template Service "generic-service" {
 	max_check_attempts = 1
 	%[2]s
 }
+`
 
+const icingaConfig = icingaBase + `
 include "%[1]s/icinga2/postfix_queue.conf"
 `
 
@@ -85,7 +87,13 @@ func newIcinga(t testing.TB) {
 // hosts and services get the attributes, and objects, in which %[1]s is the directory contrib.
 func configureIcinga(t testing.TB, objects, attributes string) (path string) {
 	t.Helper()
-	path = writeConfig(t, "icinga2.conf", fmt.Sprintf(icingaConfig+objects, contribDir(t), attributes))
+	return validateIcinga(t, fmt.Sprintf(icingaConfig+objects, contribDir(t), attributes))
+}
+
+// validateIcinga writes a configuration, which Icinga must validate without a warning.
+func validateIcinga(t testing.TB, config string) (path string) {
+	t.Helper()
+	path = writeConfig(t, "icinga2.conf", config)
 	validated := runAs(t, "root", icingaProgram, "daemon", "--validate", "--config", path)
 	if validated.exitCode != 0 || strings.Contains(validated.stdout, " warning/") {
 		t.Fatalf("Icinga complains about its configuration: %s", validated)
@@ -216,6 +224,61 @@ object Service "mailq" {
 			})
 		}
 	})
+}
+
+// TestIcingaInstances has a service for each instance of Postfix, with its own thresholds.
+func TestIcingaInstances(t *testing.T) {
+	needIcinga(t)
+	p := startPostfix(t)
+	out := newSecondInstance(p)
+	out.start()
+	out.deferMail(3)
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
+	p.fillQueue(100)
+	installPlugin(t)
+	startIcinga(t, `
+include "%[1]s/icinga2/service.conf"
+
+object Host "mail.example.org" {
+	import "generic-host"
+	vars.postfix = true
+	vars.postfix_instances["postfix"] = { }
+	vars.postfix_instances["postfix-out"] = {
+		postfix_queue_config_dir = "`+out.dir+`"
+		postfix_queue_critical = [ "2" ]
+	}
+}
+
+object Host "lists.example.org" {
+	import "generic-host"
+	vars.postfix_queue_warning = [ "200" ]
+	vars.postfix_instances["postfix"] = { postfix_queue_verbose = 0 }
+}
+
+object Host "elsewhere.example.org" { import "generic-host" }
+`)
+	tests := map[string]struct {
+		args  []string
+		state string
+	}{
+		"mail.example.org!postfix-queue-postfix": {relayCheck, "WARNING"},
+		"mail.example.org!postfix-queue-postfix-out": {
+			[]string{"-vv", "-w", "100", "-w", "size=50M", "-w", "age=1h", "-c", "2", "-d", out.dir}, "CRITICAL",
+		},
+		"lists.example.org!postfix-queue-postfix": {
+			[]string{"-w", "200", "-c", "500", "-c", "size=250M", "-c", "age=4h"}, "OK",
+		},
+	}
+	for service, test := range tests {
+		t.Run(service, func(t *testing.T) {
+			if got := awaitReport(t, says(t, test.args...), icingaReports(t, service)); got.state != test.state {
+				t.Errorf("want %s, got %s", test.state, got)
+			}
+		})
+	}
+	if reports := icingaReports(t, "mail.example.org!postfix-queue")(); len(reports) > 0 {
+		t.Errorf("the host has a service without the name of an instance, too: %s", reports[0])
+	}
 }
 
 // TestIcingaAgent validates the service for a check that runs on another host than the monitoring system:
