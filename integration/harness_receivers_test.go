@@ -105,3 +105,23 @@ func (r receiverRoot) startPostgres(database string) (psql string) {
 	})
 	return bin + "/psql -q -v ON_ERROR_STOP=1 -h " + postgresSocket + " -U postgres " + database
 }
+
+// startMariaDB starts a MariaDB with an empty database, for root without a password, and returns the command of its
+// client.
+func (r receiverRoot) startMariaDB(database string) (mysql []string) {
+	r.t.Helper()
+	const data, socket = "/tmp/mariadb", "/run/mysqld/mysqld.sock"
+	r.run("root", "mkdir", "-p", data, filepath.Dir(socket))
+	r.run("root", "chown", "mysql:", data, filepath.Dir(socket))
+	r.run("mysql", "mysql_install_db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal",
+		"--skip-test-db")
+	r.start("mysql", "/usr/sbin/mariadbd", "--no-defaults", "--datadir="+data, "--socket="+socket, "--skip-networking",
+		"--innodb-flush-log-at-trx-commit=0")
+	mysql = []string{"mysql", "--socket=" + socket}
+	create := "CREATE DATABASE " + database + " CHARACTER SET utf8mb4"
+	waitFor(r.t, "MariaDB", func() (bool, any) {
+		got := root.run(r.t, "chroot", r.within("root", append(mysql, "-e", create)...)...)
+		return got.exitCode == 0, got
+	})
+	return mysql
+}

@@ -80,7 +80,7 @@ func (z *zabbixServer) ask(method string, params any, result any) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.Post(zabbixURL, "application/json-rpc", bytes.NewReader(body)) //nolint:noctx // on lo
+	response, err := http.Post(zabbixURL, "application/json-rpc", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
