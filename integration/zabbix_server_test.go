@@ -233,6 +233,23 @@ func (z *zabbixServer) problems() map[string]string {
 	return problems
 }
 
+// verifyTriggers fails the test if a trigger cannot be evaluated.
+func (z *zabbixServer) verifyTriggers() {
+	z.t.Helper()
+	var list []struct{ Description, State, Error string }
+	output := []string{"description", "state", "error"}
+	z.must("trigger.get", map[string]any{"hostids": z.hostID, "output": output}, &list)
+	const each, ofHost = 12, 1
+	if want := 2*each + ofHost; len(list) != want {
+		z.t.Errorf("%d triggers, want %d", len(list), want)
+	}
+	for _, trigger := range list {
+		if trigger.State != "0" {
+			z.t.Errorf("%s: %s", trigger.Description, trigger.Error)
+		}
+	}
+}
+
 // await waits until the host has exactly these problems.
 func (z *zabbixServer) await(want map[string]string) {
 	z.t.Helper()
@@ -284,7 +301,7 @@ func testZabbixTemplate(t *testing.T, suite string) {
 	}
 	z.addHost(template, map[string]string{
 		"INTERVAL": "1s", "FOR": "3s", "NODATA": "30s", "SNAPSHOT": "",
-		`EMAILS.WARN:"postfix-out"`: "1",
+		`EMAILS.WARN:"postfix-out"`: "1", `SIZE.CRIT:"postfix-out"`: "1K", `AGE.WARN:"postfix-out"`: "2s",
 	})
 
 	verify := func(t *testing.T, instance string, listed listing) {
@@ -309,7 +326,10 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		}
 		checkMetrics(t, got, ran, listed, queueNames)
 	}
-	outOnly := map[string]string{"Postfix postfix-out: More than 1 emails": "2"}
+	outOnly := map[string]string{
+		"Postfix postfix-out: More than 1 emails": "2", "Postfix postfix-out: Emails of more than 1KB": "4",
+		"Postfix postfix-out: An email has waited for more than 2s": "2",
+	}
 	with := func(problems map[string]string) map[string]string {
 		all := maps.Clone(outOnly)
 		maps.Copy(all, problems)
@@ -319,6 +339,7 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		verify(t, "local", p.list())
 		verify(t, "postfix-out", outListed)
 		z.await(outOnly)
+		z.verifyTriggers()
 	})
 	t.Run("critical thresholds", func(t *testing.T) {
 		p.fillQueue(501 - len(p.list()))
