@@ -70,6 +70,16 @@ $DB['SCHEMA'] = '';
 	return z
 }
 
+// run runs a subtest. What fails in it, fails there.
+func (z *zabbixServer) run(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		z.t = t
+		test(t)
+	})
+	z.t = t
+}
+
 // ask calls a method of the API.
 func (z *zabbixServer) ask(method string, params any, result any) error {
 	request := map[string]any{"jsonrpc": "2.0", "method": method, "params": params, "id": 1}
@@ -335,25 +345,25 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		maps.Copy(all, problems)
 		return all
 	}
-	t.Run("numbers", func(t *testing.T) {
+	z.run(t, "numbers", func(t *testing.T) {
 		verify(t, "local", p.list())
 		verify(t, "postfix-out", outListed)
 		z.await(outOnly)
 		z.verifyTriggers()
 	})
-	t.Run("critical thresholds", func(t *testing.T) {
+	z.run(t, "critical thresholds", func(t *testing.T) {
 		p.fillQueue(501 - len(p.list()))
 		z.await(with(map[string]string{
 			"Postfix local: More than 500 emails": "4", "Postfix local: More than 250 deferred emails": "4",
 		}))
 		verify(t, "local", p.list())
 	})
-	t.Run("an empty queue", func(t *testing.T) {
+	z.run(t, "an empty queue", func(t *testing.T) {
 		p.postsuper("-d", "ALL")
 		z.await(outOnly)
 		verify(t, "local", nil)
 	})
-	t.Run("warning thresholds", func(t *testing.T) {
+	z.run(t, "warning thresholds", func(t *testing.T) {
 		p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}, sizeBytes: 3000}))
 		p.fillQueue(100)
 		z.await(with(map[string]string{
@@ -362,7 +372,7 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		p.postsuper("-d", "ALL")
 		z.await(outOnly)
 	})
-	t.Run("mail system down", func(t *testing.T) {
+	z.run(t, "mail system down", func(t *testing.T) {
 		out.stop()
 		z.awaitFailure("postfix-out", "4", mailSystemDown)
 		z.await(with(map[string]string{"Postfix postfix-out: Mail system is down": "4"}))
@@ -371,14 +381,14 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		z.await(outOnly)
 		verify(t, "postfix-out", outListed)
 	})
-	t.Run("not allowed", func(t *testing.T) {
+	z.run(t, "not allowed", func(t *testing.T) {
 		p.set("authorized_mailq_users=root")
 		z.awaitFailure("local", "2", "authorized_mailq_users")
 		z.await(with(map[string]string{"Postfix local: The queue cannot be read": "3"}))
 		p.set("authorized_mailq_users=static:anyone")
 		z.await(outOnly)
 	})
-	t.Run("no program", func(t *testing.T) {
+	z.run(t, "no program", func(t *testing.T) {
 		bind(t, "/dev/null", "/usr/bin/"+emitterProgram)
 		waitFor(t, "an item that is not supported", func() (bool, any) {
 			item := z.items()["postfix.queue.json[{$POSTFIX.QUEUE.SNAPSHOT}]"]
@@ -386,11 +396,11 @@ func testZabbixTemplate(t *testing.T, suite string) {
 		})
 		z.await(with(map[string]string{"Postfix: No answer about the queue": "3"}))
 	})
-	t.Run("the program is back", func(t *testing.T) {
+	z.run(t, "the program is back", func(t *testing.T) {
 		z.await(outOnly)
 		verify(t, "postfix-out", outListed)
 	})
-	t.Run("snapshot", func(t *testing.T) { testZabbixSnapshot(t, z, p, with) })
+	z.run(t, "snapshot", func(t *testing.T) { testZabbixSnapshot(t, z, p, with) })
 }
 
 // testZabbixSnapshot lets the agent read a snapshot of root's, who sees more than the agent's user.
