@@ -4,10 +4,14 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -26,6 +30,7 @@ func TestScreenshot(t *testing.T) {
 	}
 	t.Run("Netdata", screenshotOfNetdata)
 	t.Run("Prometheus", screenshotOfPrometheus)
+	t.Run("Nagios", screenshotOfNagios)
 }
 
 func screenshotOfNetdata(t *testing.T) {
@@ -136,4 +141,52 @@ func growAndShrink(p *postfixInstance, seen func()) {
 		p.deleteMail(left)
 		seen()
 	}
+}
+
+// screenshotOfNagios is what somebody sees at night: a stolen login sends through the host, and a provider refuses it.
+func screenshotOfNagios(t *testing.T) {
+	const cgis = "/usr/lib/cgi-bin/nagios4"
+	needFiles(t, "nagios4-core", nagiosProgram)
+	needFiles(t, "nagios4-cgi", cgis+"/extinfo.cgi")
+	l := startLab(t)
+	i := incidents[0]
+	i.happens(t, l)
+	dir := monitoringDir(t)
+	snapshot := filepath.Join(dir, "snapshot.json")
+	l.must(root.emit(t, "-f", "json", "--breakdown", "--to", snapshot))
+	if err := os.Chmod(snapshot, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check := fmt.Sprintf("%s -i %s -vv -w 100 -c 500", program(t, checkProgram), snapshot)
+	objects := nagiosObjects[:strings.Index(nagiosObjects, "define service {\n\tuse")] + fmt.Sprintf(`
+define command {
+	command_name	postfix_queue
+	command_line	%s
+}
+define service {
+	use	generic-service
+	host_name	mail.example.org
+	service_description	Postfix queue
+	check_command	postfix_queue
+}
+`, check)
+	main := writeConfig(t, "nagios.cfg", fmt.Sprintf(nagiosConfig, dir, writeConfig(t, "objects.cfg", objects)))
+	startDaemon(t, command{user: monitoringUser}, nagiosProgram, main)
+	waitFor(t, "a report", func() (bool, any) {
+		status, err := os.ReadFile(filepath.Join(dir, "status.dat"))
+		return strings.Contains(string(status), "POSTFIX_QUEUE CRITICAL"), err
+	})
+
+	settings := fmt.Sprintf("main_config_file=%s\nphysical_html_path=/usr/share/nagios4/htdocs\nurl_html_path=/nagios4\n"+
+		"use_authentication=0\nescape_html_tags=1\n", main)
+	pages := http.NewServeMux()
+	pages.Handle("/cgi/", &cgi.Handler{
+		Path: cgis + "/extinfo.cgi", Root: "/cgi", Env: []string{"NAGIOS_CGI_CONFIG=" + writeConfig(t, "cgi.cfg", settings)},
+	})
+	pages.Handle("/nagios4/stylesheets/",
+		http.StripPrefix("/nagios4/stylesheets/", http.FileServer(http.Dir("/etc/nagios4/stylesheets"))))
+	pages.Handle("/nagios4/", http.StripPrefix("/nagios4/", http.FileServer(http.Dir("/usr/share/nagios4/htdocs"))))
+	server := httptest.NewServer(pages)
+	t.Cleanup(server.Close)
+	takePicture(t, "alert.png", "1250,760", server.URL+"/cgi/?type=2&host=mail.example.org&service=Postfix+queue")
 }
