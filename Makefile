@@ -37,7 +37,7 @@ TOOL     = env GOARCH= go tool -modfile=tools.mod
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
-.PHONY: all build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package release test-packages sbom need-go install uninstall clean help
+.PHONY: all docs receivers build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package release test-packages sbom need-go install uninstall clean help
 
 all: build
 
@@ -108,21 +108,25 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 bench: integration-tools ## run the benchmarks
 	go test -tags integration -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-screenshot: ## make the pictures of Netdata's charts and Prometheus' graphs in docs/ anew (root on Debian)
-	integration/install.sh netdata-web chromium pngquant
+screenshot: ## make the pictures in docs/ anew: an alert in Nagios, Netdata's charts, Prometheus' graphs (root on Debian)
+	integration/install.sh netdata-web nagios4-cgi chromium pngquant
 	REQUIRE=all SCREENSHOTS=$(CURDIR)/docs go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
-	pngquant --force --skip-if-larger --strip --ext .png 64 docs/netdata.png docs/prometheus.png
+	pngquant --force --skip-if-larger --strip --ext .png 64 docs/alert.png docs/netdata.png docs/prometheus.png
 
 lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
 	$(TOOL) golangci-lint run ./...
-	go vet -tags integration,screenshot,packages ./...
+	go vet -tags integration,screenshot,packages,receivers ./...
 	GOARCH=arm go vet ./cmd/... ./internal/...
 	$(call if_installed,shellcheck,$(SCRIPTS))
 	$(call if_installed,mandoc,-T lint -W warning man/*)
+	@! command -v mandoc >/dev/null || packaging/options.sh | diff docs/options.md - || { echo "docs/options.md: run make docs" >&2; exit 1; }
 
 # Runs a program with arguments, or says that it is left out, which fails if nothing may be.
 if_installed = @if command -v $(1) >/dev/null; then echo $(1) $(2); $(1) $(2); \
 	else echo "left out: $(1) (not installed)"; [ "$(REQUIRE)" != all ]; fi
+
+docs: ## write docs/options.md from the man pages (needs mandoc)
+	packaging/options.sh >docs/options.md
 
 vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
 	$(TOOL) govulncheck ./...
@@ -146,6 +150,10 @@ release: ## build all packages for all architectures, SHA256SUMS and an SBOM int
 	$(MAKE) sbom
 	cd build/release && sha256sum -- * >SHA256SUMS
 	go test -tags packages -count=1 ./packaging
+
+receivers: ## run the tests with real servers that take long to install: Zabbix, Icinga Director (root on Debian)
+	integration/receivers.sh
+	REQUIRE=all go test -tags integration,receivers -run '^(TestZabbixTemplate|TestDirector)$$' -count=1 -timeout 20m ./integration/
 
 test-packages: ## install the packages of make release into roots of their own, and remove them (root on Debian)
 	packaging/roots.sh build/release/*_amd64.deb build/release/*.x86_64.rpm build/release/*-x86_64.pkg.tar.zst

@@ -116,8 +116,8 @@ func newStatsDReceiver(t testing.TB) *udpReceiver {
 	return &udpReceiver{t, fd, port}
 }
 
-// TestCron runs the jobs of contrib in the real cron, and the first of them also for an instance that is down. Another job
-// shows that cron would mail.
+// TestCron runs the jobs of contrib in the real cron, and the first of them also for an instance that is down.
+// Another job shows that cron would mail.
 // It takes up to a minute, because cron looks once a minute.
 func TestCron(t *testing.T) {
 	needFiles(t, "cron", cronProgram, "/etc/cron.d", "/etc/crontab", "/var/spool/cron/crontabs")

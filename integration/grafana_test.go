@@ -33,8 +33,9 @@ type grafanaQuery struct {
 	joined bool
 }
 
-// TestGrafanaQueries runs each query of the dashboards, and of the documentation, on a real Prometheus, as Grafana does.
-// Mail waits and grows, one instance is stopped, and the numbers of another are old, so that each query finds something.
+// TestGrafanaQueries runs each query of the dashboards, and of the documentation, on a real Prometheus, as Grafana
+// does. Mail waits and grows, one instance is stopped, and the numbers of another are old, so that each query finds
+// something.
 func TestGrafanaQueries(t *testing.T) {
 	needPrometheus(t)
 	queries := slices.Concat(dashboardQueries(t), documentedQueries(t))

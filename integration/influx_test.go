@@ -148,18 +148,18 @@ func influxSeries(instance, metric string) string {
 	return emittest.Series("postfix_queue."+family, tags)
 }
 
-// documentedPipe is the command of README that posts lines to InfluxDB's HTTP API, for this one and every instance.
+// documentedPipe is the command of docs/formats.md that posts lines to InfluxDB's HTTP API, for this one and every
+// instance.
 func documentedPipe(t testing.TB) string {
 	t.Helper()
-	content, err := os.ReadFile("../README.md")
+	content, err := os.ReadFile("../docs/formats.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := regexp.MustCompile(`(?m)^ {4}\* \* \* \* \* nobody (/usr/bin/postfix_queue_emit -f influx)` +
-		`( \| curl .*)influxdb\.example\.com:8086(.*)$`)
-	line := job.FindSubmatch(content)
+	command := regexp.MustCompile(`(?m)^(postfix_queue_emit -f influx)( \| curl .*)influxdb\.example\.com:8086(.*)$`)
+	line := command.FindSubmatch(content)
 	if line == nil {
-		t.Fatal("README.md has no line for cron that posts to InfluxDB")
+		t.Fatal("docs/formats.md has no command that posts to InfluxDB")
 	}
 	return fmt.Sprintf("%s -a%s%s%s", line[1], line[2], influxAddress, line[3])
 }

@@ -11,8 +11,8 @@ import (
 
 const systemdAnalyze = "/usr/bin/systemd-analyze"
 
-// TestSystemdUnits lets systemd check the units of contrib. It reports what it does not know or cannot run, and how much a
-// service is exposed: 12 is 1.2 of 10, if all that a service may do counts.
+// TestSystemdUnits lets systemd check the units of contrib. It reports what it does not know or cannot run, and how
+// much a service is exposed: 12 is 1.2 of 10, if all that a service may do counts.
 func TestSystemdUnits(t *testing.T) {
 	needFiles(t, "systemd", systemdAnalyze)
 	installEmitter(t)
