@@ -28,7 +28,7 @@ PACKAGERS ?= deb rpm apk archlinux
 FUZZTIME  ?= 60s
 
 SAMPLE   = testdata/listing/3.7.11/deferred.json
-SCRIPTS  = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.plugin contrib/*/*.bash contrib/netdata/*.conf)
+SCRIPTS  = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.plugin contrib/checkmk/* contrib/*/*.bash contrib/netdata/*.conf)
 PROGRAMS = $(BUILD)/check_postfix_queue $(BUILD)/postfix_queue_emit
 PAGES    = $(BUILD)/check_postfix_queue.8.gz $(BUILD)/postfix_queue_emit.1.gz
 # Tools run on this machine, even if GOARCH says that the product does not.
