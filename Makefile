@@ -128,8 +128,8 @@ if_installed = @if command -v $(1) >/dev/null; then echo $(1) $(2); $(1) $(2); \
 docs: ## write docs/options.md from the man pages (needs mandoc)
 	packaging/options.sh >docs/options.md
 
-vuln: ## look for known vulnerabilities (asks the Go vulnerability database)
-	$(TOOL) govulncheck ./...
+vuln: ## look for known vulnerabilities in the programs (asks the Go vulnerability database)
+	$(TOOL) govulncheck ./cmd/...
 
 # One time stamp for all that is packaged: the same commit gives the same bytes.
 package release: export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),1767225600)

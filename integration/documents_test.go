@@ -102,8 +102,11 @@ func TestDocuments(t *testing.T) {
 	for command := range elsewhere {
 		unused[command] = true
 	}
-	for _, page := range append([]string{"../README.md"}, pages...) {
+	pages = append(pages, "../README.md")
+	ran := 0 // fewer if -run names some
+	for _, page := range pages {
 		t.Run(filepath.Base(page), func(t *testing.T) {
+			ran++
 			content := readContrib(t, page)
 			blocks := documentedBlocks
 			if filepath.Base(page) == "options.md" {
@@ -121,6 +124,9 @@ func TestDocuments(t *testing.T) {
 		})
 	}
 	for command := range unused {
+		if ran < len(pages) {
+			break
+		}
 		t.Errorf("no document has %q", command)
 	}
 }
