@@ -8,7 +8,8 @@ packages="postfix iproute2 util-linux monitoring-plugins-standard
 	icinga2-bin icinga2-common nagios4-core nagios-nrpe-plugin nagios-nrpe-server
 	netdata-core netdata-plugins-bash cron npm
 	prometheus prometheus-node-exporter graphite-carbon zabbix-agent influxdb curl
-	openssh-client openssh-server strace systemd fish zsh"
+	openssh-client openssh-server strace systemd fish zsh
+	libmonitoring-plugin-perl"
 policy=/usr/sbin/policy-rc.d
 # One line for each package that came with this script: its name, and purge or remove.
 record=/var/lib/postfix-queue-monitor-tests/packages
