@@ -232,6 +232,9 @@ func describeReading(r queue.Reading) []string {
 	if s.Unreadable > 0 {
 		facts = append(facts, units.Plural(s.Unreadable, "line")+" unreadable")
 	}
+	if s.Unseen != "" {
+		facts = append(facts, "cannot see whether Postfix runs: "+s.Unseen)
+	}
 	lines := r.Trace()
 	if len(facts) > 0 {
 		lines[0] = strings.Join(facts, ", ") + "; " + lines[0]

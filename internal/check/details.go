@@ -31,8 +31,11 @@ func detailLines(r queue.Reading, v verdict, labelled bool, o Options) []queue.T
 		lines = append(lines, "down: "+queue.Safe(s.Down))
 	}
 	for _, t := range s.Troubles {
-		if t.Severity != queue.Remark {
+		switch {
+		case t.Severity != queue.Remark:
 			lines = append(lines, "trouble: "+queue.Safe(t.Text(s.Taken)+"; "+t.Remedy()))
+		case t.IsUnseen() && s.Unseen != "": // a snapshot does not say why
+			lines = append(lines, queue.Safe(t.Text(s.Taken)+": "+s.Unseen+"; "+t.Remedy()))
 		}
 	}
 	shows := o.Detail >= DetailBreakdown && s.Breakdown != nil && s.Total.Messages > 0

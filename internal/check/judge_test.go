@@ -866,6 +866,21 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
+// A queue directory without sockets is judged by its numbers, and -v says why nothing else can be said.
+func TestUnseen(t *testing.T) {
+	s := empty()
+	s.Troubles, s.Unseen = []queue.Trouble{{Name: "unseen"}}, "/q/public/qmgr does not exist"
+	got := Judge([]queue.Reading{{Summary: s}}, Options{Detail: DetailQueues})
+	want := []string{
+		"queue is empty; cannot see whether Postfix runs",
+		"cannot see whether Postfix runs: /q/public/qmgr does not exist; " +
+			"mount the whole queue directory, with public, on the host where Postfix runs",
+	}
+	if diff := cmp.Diff(want, plain(got.Lines)[:2]); diff != "" || got.State != OK {
+		t.Errorf("%v (-want +got):\n%s", got.State, diff)
+	}
+}
+
 func TestDetailOfArrivals(t *testing.T) {
 	s := summary()
 	s.Arrivals, s.Expiring = &queue.Arrivals{Last5m: 147, Last1h: 1874}, new(int64(120))

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,6 +361,33 @@ func failures() []queue.Reading {
 			Summary:  &queue.Summary{Taken: now, AsOf: now, Partial: true, Total: queue.Tally{Messages: 3}},
 			Err:      errors.New("too slow"),
 		},
+	}
+}
+
+// Of a queue directory without sockets nobody knows whether its mail system is up: it is neither 1 nor 0.
+func TestUnknownUp(t *testing.T) {
+	for _, name := range FormatNames() {
+		if name == "value" {
+			continue // numbers without names
+		}
+		r := readings()[0]
+		s := *r.Summary
+		s.Source, s.Troubles = queue.SpoolName, []queue.Trouble{{Name: "unseen"}}
+		r.Summary = &s
+		isUp := func(id, _ string) bool { return regexp.MustCompile(`(^|[._q ])up\b`).MatchString(id) }
+		want := decode(t, name, encode(t, name, readings()[:1], options()))
+		maps.DeleteFunc(want, isUp)
+		got := decode(t, name, encode(t, name, []queue.Reading{r}, options()))
+		if name == "json" {
+			maps.DeleteFunc(got, isUp) // there it is false
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		s.Troubles = append(s.Troubles, queue.Trouble{Name: "queue_manager", Severity: queue.Critical})
+		if !r.KnowsUp() || r.Up() {
+			t.Errorf("the files show that no mail moves: known %v, up %v", r.KnowsUp(), r.Up())
+		}
 	}
 }
 

@@ -146,6 +146,11 @@ func upOf(r queue.Reading) int64 {
 	return 0
 }
 
+// knowingUp returns the readings that know whether the instance is up.
+func knowingUp(readings []queue.Reading) []queue.Reading {
+	return slices.DeleteFunc(slices.Clone(readings), func(r queue.Reading) bool { return !r.KnowsUp() })
+}
+
 // asOf returns the reading with ages that count up to the time when its numbers were true, for formats with
 // timestamps.
 func asOf(r queue.Reading) queue.Reading {

@@ -35,7 +35,9 @@ func influx(readings []queue.Reading, o Options) []byte {
 	var b strings.Builder
 	for _, r := range readings {
 		r = asOf(r)
-		b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{fmt.Sprintf("up=%di", upOf(r))}, timeOf(r, o.Now)))
+		if r.KnowsUp() {
+			b.WriteString(influxLine("postfix_queue_status", o.tagsOf(r), []string{fmt.Sprintf("up=%di", upOf(r))}, timeOf(r, o.Now)))
+		}
 		if !r.Complete() {
 			continue
 		}

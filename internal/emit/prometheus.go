@@ -76,7 +76,7 @@ func prometheus(readings []queue.Reading, o Options) []byte {
 	o.LabelInstances = true
 	b := &prometheusWriter{}
 	b.header("postfix_queue_up", "gauge", "Whether the mail system runs, mail moves, and the queue was read to its end.")
-	for _, r := range readings {
+	for _, r := range knowingUp(readings) {
 		b.sample("postfix_queue_up", upOf(r), o.tagsOf(r))
 	}
 	readings = complete(readings)

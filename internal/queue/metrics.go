@@ -75,6 +75,9 @@ var totals = []Metric{
 	topMetric("top_sender", "messages of the one sender domain that has most", func(t *Tops) *Top { return &t.Sender }),
 	topMetric("top_domain", "messages that wait for the one recipient domain that has most", func(t *Tops) *Top { return &t.Domain }),
 	onDemand(FamilyUp, units.Count, "whether the mail system runs, mail moves, and the queue was read to its end", func(s *Summary) *int64 {
+		if !s.KnowsUp() {
+			return nil
+		}
 		up := int64(0)
 		if s.Up() {
 			up = 1

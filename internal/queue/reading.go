@@ -58,6 +58,9 @@ func (r Reading) Complete() bool {
 // Up reports whether the queue was read to its end, and mail moves.
 func (r Reading) Up() bool { return r.Err == nil && r.Summary != nil && r.Summary.Up() }
 
+// KnowsUp reports whether it is known whether the instance is up.
+func (r Reading) KnowsUp() bool { return r.Err != nil || r.Summary == nil || r.Summary.KnowsUp() }
+
 // Down returns the error for a mail system that is down, nil if it is not known to be.
 func (r Reading) Down() *DownError {
 	if r.Summary == nil || r.Summary.Down == "" {

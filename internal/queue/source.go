@@ -34,6 +34,8 @@ type Facts struct {
 	// Down says why the mail system is known to be down; empty if it is not known to be. Messages may have been
 	// read nevertheless.
 	Down string
+	// Unseen says why nobody can tell whether the mail system runs; empty if that is known, or not asked.
+	Unseen string
 	// Unreadable counts entries that could not be parsed, or not to their end. Each was visited as a message with what could be read
 	// of it, so that sums of sizes and recipients are lower bounds unless it is 0.
 	Unreadable int64

@@ -59,10 +59,20 @@ func (a *Arrivals) add(m *Message, now time.Time) {
 	}
 }
 
-// Up reports whether the queue was read to its end, and mail moves. Only the queue files show that it does not.
+// Up reports whether the mail system is known to run, the queue was read to its end, and mail moves. Only the queue
+// files show that it does not.
 func (s *Summary) Up() bool {
-	return !s.Partial && s.Down == "" && (s.Source != SpoolName || !slices.ContainsFunc(s.Troubles, Trouble.stopsMail))
+	return !s.Partial && s.Down == "" && !s.stopped() && !s.unseen()
 }
+
+// KnowsUp reports whether it is known whether the instance is up.
+func (s *Summary) KnowsUp() bool { return s.Partial || s.stopped() || !s.unseen() }
+
+func (s *Summary) stopped() bool {
+	return s.Source == SpoolName && slices.ContainsFunc(s.Troubles, Trouble.stopsMail)
+}
+
+func (s *Summary) unseen() bool { return slices.ContainsFunc(s.Troubles, Trouble.IsUnseen) }
 
 // Tally is a set of messages in numbers.
 type Tally struct {
@@ -165,9 +175,9 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 	switch {
 	case s.Down != "": // that is trouble enough
 	case err != nil:
-		s.Troubles = findTroubles(ctx, &look{}, source, s.Space) // half a look shows nothing
+		s.Troubles = findTroubles(ctx, &look{}, source, s) // half a look shows nothing
 	default:
-		s.Troubles = findTroubles(ctx, &b.look, source, s.Space)
+		s.Troubles = findTroubles(ctx, &b.look, source, s)
 	}
 	if b.sample != nil && max(s.Total.Messages, s.Total.Recipients) >= leastFindings && q.Findings(s) {
 		s.Findings = b.sample.findings(ctx, source, q.Filter, q.depth())

@@ -54,6 +54,12 @@ func (t Trouble) stopsMail() bool {
 // queueManager is the name of the one trouble that is critical if it is confirmed.
 const queueManager = "queue_manager"
 
+// unseen is the name of the one remark that leaves it unknown whether the instance is up.
+const unseen = "unseen"
+
+// IsUnseen reports whether the trouble is that nobody can tell whether the mail system runs.
+func (t Trouble) IsUnseen() bool { return t.Name == unseen }
+
 // troubleKind is a row of the table of troubles: what is to be seen, how bad it is, what to say and what to do.
 type troubleKind struct {
 	name   string
@@ -167,6 +173,12 @@ var troubleKinds = []troubleKind{
 		},
 		remedy: "compare the clock with that of another host",
 	},
+	{
+		name:   unseen,
+		find:   func(e *evidence) (Trouble, bool) { return Trouble{Severity: Remark}, e.unseen },
+		text:   func(Trouble, string) string { return "cannot see whether Postfix runs" },
+		remedy: "mount the whole queue directory, with public, on the host where Postfix runs",
+	},
 }
 
 // evidence is what troubles are found by.
@@ -176,6 +188,7 @@ type evidence struct {
 	limits    Limits
 	seesFiles bool
 	space     *Space // nil: unknown
+	unseen    bool   // nobody can tell whether the mail system runs
 }
 
 // untaken returns since when mail has waited in incoming, zero if it has not waited long. A listing does not say when
@@ -242,8 +255,8 @@ func (e *evidence) mostActive() int64 {
 }
 
 // findTroubles returns the troubles of a queue, the worst first. If the first look raises a suspicion, it looks again.
-func findTroubles(ctx context.Context, first *look, source Source, space *Space) []Trouble {
-	e := evidence{look: first, space: space, seesFiles: source.Name() == SpoolName}
+func findTroubles(ctx context.Context, first *look, source Source, s *Summary) []Trouble {
+	e := evidence{look: first, space: s.Space, seesFiles: source.Name() == SpoolName, unseen: s.Unseen != ""}
 	if live, ok := source.(LiveSource); ok {
 		if !e.untaken().IsZero() || !e.untriedSince().IsZero() {
 			e.limits = live.Limits(ctx)

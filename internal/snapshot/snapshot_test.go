@@ -384,11 +384,15 @@ func TestTroublesAreReadBack(t *testing.T) {
 		Arrivals: &queue.Arrivals{Last5m: 1, Last1h: 2, Ahead: 3}, Expiring: new(int64(1)),
 		Space: &queue.Space{FreeBytes: 5, FreeInodes: new(int64(6))},
 	}
+	unseen := &queue.Summary{
+		Source: queue.SpoolName, Troubles: []queue.Trouble{{Name: "unseen", Severity: queue.Remark}},
+	}
 	failed := &queue.Summary{Source: queue.SpoolName, Partial: true, Troubles: troubles[:1]}
 	var doc bytes.Buffer
 	if err := Write(&doc, []queue.Reading{
 		{Instance: queue.Instance{Name: "stuck"}, Summary: s},
 		{Instance: queue.Instance{Name: "failed"}, Summary: failed, Err: errors.New("denied")},
+		{Instance: queue.Instance{Name: "unseen"}, Summary: unseen},
 	}, now); err != nil {
 		t.Fatal(err)
 	}
@@ -403,6 +407,9 @@ func TestTroublesAreReadBack(t *testing.T) {
 	}
 	if got[0].Up() || !got[0].Complete() {
 		t.Errorf("up %v, complete %v", got[0].Up(), got[0].Complete())
+	}
+	if got[2].Up() || got[2].KnowsUp() || !got[2].Complete() {
+		t.Errorf("unseen: up %v, known %v, complete %v", got[2].Up(), got[2].KnowsUp(), got[2].Complete())
 	}
 	if diff := cmp.Diff(troubles[:1], got[1].Summary.Troubles); diff != "" {
 		t.Errorf("of the failure (-want +got):\n%s", diff)

@@ -20,6 +20,8 @@ import (
 type liveSpool struct {
 	spool.Spool
 	mailSystem
+	// filesAlone is set if nothing but the queue directory is known: it may be mounted from where Postfix runs.
+	filesAlone bool
 }
 
 // Name returns "spool".
@@ -28,10 +30,15 @@ func (*liveSpool) Name() string { return SpoolName }
 // Read reads the queue directories, and finds out whether the mail system runs.
 func (s *liveSpool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	// Before the queue is read: it may be long because the system is down.
-	down := s.down(ctx)
+	var down, unseen string
+	if s.filesAlone {
+		down, unseen = s.seen(ctx)
+	} else {
+		down = s.down(ctx)
+	}
 	facts, err := s.Spool.Read(ctx, depth, visit)
 	if _, ok := errors.AsType[*spool.NotQueueDirError](err); !ok {
-		facts.Down = down // in any other directory a missing socket proves nothing
+		facts.Down, facts.Unseen = down, unseen // in any other directory a missing socket proves nothing
 	}
 	return facts, err
 }
@@ -62,6 +69,29 @@ func (m mailSystem) down(ctx context.Context) string {
 		return "" // master.cf lacks the queue manager, or has another name for it
 	}
 	return reason
+}
+
+// seen is down for a queue directory that is all that is known of the instance. A socket without a listener was left
+// behind. But one that is not there may have another name or may not have been mounted, and one that this process may
+// not use says nothing: unseen then says why nobody can tell.
+func (m mailSystem) seen(ctx context.Context) (down, unseen string) {
+	for _, path := range []string{m.showqSocket(), m.qmgrSocket()} {
+		err := connect(ctx, path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			unseen = path + " does not exist"
+		case errors.Is(err, os.ErrPermission):
+			unseen = "no permission to connect to " + path
+		case refusal(path, err) != "":
+			down = refusal(path, err)
+		default:
+			return "", ""
+		}
+	}
+	if down != "" {
+		return down, ""
+	}
+	return "", unseen
 }
 
 // unreachable says what it means that nothing listens for showq, for the given reason. If the queue manager is

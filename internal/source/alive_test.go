@@ -43,15 +43,21 @@ func TestQueueManagerWithASocket(t *testing.T) {
 	}
 	path := filepath.Join(p.queueDir, "public", "qmgr")
 	p.removeServices(t, "qmgr", "showq")
+	leaveSocket(t, path)
+	if got, want := system.down(t.Context()), "nothing listens on "+path; got != want {
+		t.Errorf("without a listener: %q, want %q", got, want)
+	}
+}
+
+// leaveSocket makes a socket that nothing listens on.
+func leaveSocket(t *testing.T, path string) {
+	t.Helper()
 	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
 	if err != nil {
 		t.Fatal(err)
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	if got, want := system.down(t.Context()), "nothing listens on "+path; got != want {
-		t.Errorf("without a listener: %q, want %q", got, want)
-	}
 }
 
 // A service that is not there means "down" only if the other one is not there either. A service has the name

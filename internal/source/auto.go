@@ -45,7 +45,7 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		MailVersion: func() string { return p.mailVersion(ctx) },
 		UTF8:        sync.OnceValue(func() bool { return p.showsUTF8(ctx) }),
 		Lifetimes:   sync.OnceValues(func() (mail, bounces time.Duration) { return p.lifetimes(ctx) }),
-	}, system}
+	}, system, false}
 	showq := &Showq{system, queue.Instance{ConfigDir: p.configDir}}
 	switch name {
 	case SpoolName:

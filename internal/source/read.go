@@ -129,7 +129,7 @@ func (e *hangError) Unwrap() error { return e.cause }
 // read reads one instance with the first source that works.
 func (req Request) read(ctx context.Context, instance queue.Instance, maxOpenFiles int) (queue.Reading, error) {
 	if req.QueueDir != "" {
-		files := &liveSpool{spool.Spool{Dir: req.QueueDir, MaxOpenFiles: maxOpenFiles}, mailSystem{queueDir: req.QueueDir}}
+		files := &liveSpool{spool.Spool{Dir: req.QueueDir, MaxOpenFiles: maxOpenFiles}, mailSystem{queueDir: req.QueueDir}, true}
 		return summarize(ctx, &live{Source: files, dir: req.QueueDir}, req.Query), nil
 	}
 	sources, passedOver, err := req.postfix(instance.ConfigDir).candidates(ctx, req.Source, maxOpenFiles)

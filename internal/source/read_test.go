@@ -295,16 +295,41 @@ func TestQueueDirectory(t *testing.T) {
 		name   string
 		change func(t *testing.T)
 		down   string
+		unseen string
 		err    string
 	}{
 		{name: "running", change: func(*testing.T) {}},
 		{
+			name: "another name of the queue manager",
+			change: func(t *testing.T) {
+				t.Helper()
+				p.removeServices(t, "qmgr")
+			},
+		},
+		{
+			name: "no sockets, as if only the queues were mounted",
+			change: func(t *testing.T) {
+				t.Helper()
+				p.removeServices(t, "showq")
+			},
+			unseen: "QUEUE/public/qmgr does not exist",
+		},
+		{
 			name: "stopped",
 			change: func(t *testing.T) {
 				t.Helper()
-				p.removeServices(t, "qmgr", "showq")
+				leaveSocket(t, filepath.Join(p.queueDir, "public", "qmgr"))
 			},
-			down: "QUEUE/public/qmgr does not exist",
+			down: "nothing listens on QUEUE/public/qmgr",
+		},
+		{
+			name: "stopped, with another name of the queue manager",
+			change: func(t *testing.T) {
+				t.Helper()
+				p.removeServices(t, "qmgr")
+				leaveSocket(t, filepath.Join(p.queueDir, "public", "showq"))
+			},
+			down: "nothing listens on QUEUE/public/showq",
 		},
 		{
 			name: "another directory",
@@ -326,8 +351,8 @@ func TestQueueDirectory(t *testing.T) {
 				t.Fatalf("readings %+v, want error %q", got, tt.err)
 			}
 			if s := got[0].Summary; s.Source != SpoolName || p.places(s.Down) != tt.down ||
-				(tt.err == "" && s.Total.Messages != 1) {
-				t.Errorf("summary %+v, want one message, down %q", s, tt.down)
+				p.places(s.Unseen) != tt.unseen || (tt.err == "" && s.Total.Messages != 1) {
+				t.Errorf("summary %+v, want one message, down %q, unseen %q", s, tt.down, tt.unseen)
 			}
 		})
 	}
