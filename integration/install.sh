@@ -9,7 +9,7 @@ packages="postfix iproute2 util-linux monitoring-plugins-standard
 	netdata-core netdata-plugins-bash cron npm
 	prometheus prometheus-node-exporter graphite-carbon zabbix-agent influxdb curl
 	openssh-client openssh-server strace systemd fish zsh
-	libmonitoring-plugin-perl"
+	libmonitoring-plugin-perl buildah umoci crun busybox-static"
 policy=/usr/sbin/policy-rc.d
 # One line for each package that came with this script: its name, and purge or remove.
 record=/var/lib/postfix-queue-monitor-tests/packages
