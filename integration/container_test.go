@@ -43,7 +43,7 @@ func newImages(t testing.TB) images {
 }
 
 // buildah works on this store.
-func (i images) buildah(args ...string) result {
+func (i images) buildah(args ...string) {
 	i.t.Helper()
 	// The driver overlay does not work on overlayfs and tmpfs.
 	store := []string{"--root", i.dir + "/store", "--runroot", i.dir + "/run", "--storage-driver", "vfs"}
@@ -52,7 +52,6 @@ func (i images) buildah(args ...string) result {
 	if r.exitCode != 0 {
 		i.t.Fatal(r)
 	}
-	return r
 }
 
 // build builds an image from a file of contrib and a directory. Nothing is fetched from a registry.
@@ -141,7 +140,8 @@ func (c *container) start(run containerRun) *runningCommand {
 		c.t.Fatal(err)
 	}
 	c.runs++
-	return root.start(c.t, "crun", "--root", c.dir+"/crun", "--cgroup-manager=disabled", "run", "--bundle", c.bundle, c.id())
+	args := []string{"--root", c.dir + "/crun", "--cgroup-manager=disabled", "run", "--bundle", c.bundle, c.id()}
+	return root.start(c.t, "crun", args...)
 }
 
 // id is that of the container that was started last.
@@ -300,8 +300,8 @@ func entrypoint(t testing.TB) []string {
 	return list
 }
 
-// TestContainerLoop runs the commands of contrib's examples for Compose and Kubernetes as their containers would run: the
-// loop that writes a file, and the server that a real Prometheus scrapes it from.
+// TestContainerLoop runs the commands of contrib's examples for Compose and Kubernetes in containers: the loop that writes
+// a file, and the server that a real Prometheus scrapes it from.
 func TestContainerLoop(t *testing.T) {
 	needFiles(t, "prometheus", prometheusProgram, promtoolProgram)
 	i := newImages(t)
