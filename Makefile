@@ -83,6 +83,17 @@ unit: ## run the unit tests and the end-to-end scripts
 integration: integration-tools ## run the tests against a real Postfix, a private one (root)
 	$(run_tests) ./integration/...
 
+# Each receiver has a module of its own, so that none of this is a dependency of the programs. -mod=readonly: the sums in
+# the repository are the only ones that count.
+receivers: integration-tools ## run the tests with receivers that take long to build or install: 15 minutes, 5 GB (root on Debian)
+	integration/receivers.sh
+	cd integration/receivers/telegraf && go build -mod=readonly -o $(CURDIR)/build/receivers/telegraf .
+	cd integration/receivers/otelcol && go build -mod=readonly -o $(CURDIR)/build/receivers/otelcol .
+	cd integration/receivers/victoriametrics && go build -mod=readonly -o $(CURDIR)/build/receivers/victoria-metrics \
+		github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
+	REQUIRE=all RECEIVERS=$(CURDIR)/build/receivers go test -tags integration,receivers -count=1 -timeout 30m \
+		-run 'TestTelegraf|TestOpenTelemetry|TestVictoriaMetrics|TestZabbixTemplate|TestDirector' ./integration
+
 # Without the packages the tests leave out what they cannot do, or fail if REQUIRE=all.
 integration-tools:
 	@if [ "$(INSTALL)" = no ]; then echo "Installing nothing: INSTALL=no"; \
@@ -150,10 +161,6 @@ release: ## build all packages for all architectures, SHA256SUMS and an SBOM int
 	$(MAKE) sbom
 	cd build/release && sha256sum -- * >SHA256SUMS
 	go test -tags packages -count=1 ./packaging
-
-receivers: ## run the tests with real servers that take long to install: Zabbix, Icinga Director (root on Debian)
-	integration/receivers.sh
-	REQUIRE=all go test -tags integration,receivers -run '^(TestZabbixTemplate|TestDirector)$$' -count=1 -timeout 20m ./integration/
 
 test-packages: ## install the packages of make release into roots of their own, and remove them (root on Debian)
 	packaging/roots.sh build/release/*_amd64.deb build/release/*.x86_64.rpm build/release/*-x86_64.pkg.tar.zst
