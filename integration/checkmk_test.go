@@ -74,7 +74,8 @@ func TestCheckmk(t *testing.T) {
 			if len(got.metrics) != 0 {
 				t.Errorf("metrics of a queue that was not read: %v", got.metrics)
 			}
-		} else if got.metrics["emails"] != listed+";100;500;0;" || !strings.Contains(got.metrics["size"], ";52428800;262144000;0;") {
+		} else if got.metrics["emails"] != listed+";100;500;0;" ||
+			!strings.Contains(got.metrics["size"], ";52428800;262144000;0;") {
 			t.Errorf("%s emails, got %v", listed, got.metrics)
 		}
 	})

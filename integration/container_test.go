@@ -300,8 +300,8 @@ func entrypoint(t testing.TB) []string {
 	return list
 }
 
-// TestContainerLoop runs the commands of contrib's examples for Compose and Kubernetes in containers: the loop that writes
-// a file, and the server that a real Prometheus scrapes it from.
+// TestContainerLoop runs the commands of contrib's examples for Compose and Kubernetes in containers: the loop that
+// writes a file, and the server that a real Prometheus scrapes it from.
 func TestContainerLoop(t *testing.T) {
 	needFiles(t, "prometheus", prometheusProgram, promtoolProgram)
 	i := newImages(t)

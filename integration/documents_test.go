@@ -34,6 +34,7 @@ var elsewhere = map[string]string{
 
 // elsewhereBegin has the beginnings of such commands.
 var elsewhereBegin = map[string]string{
+	"postfix_queue_emit -f statsd --tags datadog -m '*,up' --queue-directory /spool ": "TestContainer runs such commands",
 	"docker ": "nothing: there is no Docker engine; TestContainer runs the same images with crun",
 	"check_postfix_queue --queue-directory /var/lib/docker/":                        "the same",
 	"postfix_queue_emit -f prometheus -m '*,up' --queue-directory /var/lib/docker/": "the same",
@@ -333,7 +334,8 @@ func documentedBlocks(t *testing.T, content string) []documentedBlock {
 		}
 	}
 	for _, found := range inline.FindAllStringSubmatch(fence.ReplaceAllString(content, ""), -1) {
-		blocks = append(blocks, documentedBlock{"sh", []documentedCommand{{text: found[1]}}})
+		text := strings.Join(strings.Fields(found[1]), " ") // it may go over the end of a line
+		blocks = append(blocks, documentedBlock{"sh", []documentedCommand{{text: text}}})
 	}
 	indented := regexp.MustCompile(`(?m)^ {4}.*$`).FindAllString(fence.ReplaceAllString(content, ""), -1)
 	if hidden := aCommand.FindString(strings.Join(indented, "\n")); hidden != "" {
@@ -346,7 +348,7 @@ func documentedBlocks(t *testing.T, content string) []documentedBlock {
 func manPageExamples(t *testing.T, content string) []documentedBlock {
 	t.Helper()
 	var b documentedBlock
-	sections := regexp.MustCompile(`(?ms)^EXAMPLES\n(.*?)^[A-Z]`).FindAllStringSubmatch(content, -1)
+	sections := regexp.MustCompile(`(?ms)^EXAMPLES\n(.*?)\n[A-Z]`).FindAllStringSubmatch(content, -1)
 	for _, section := range sections {
 		for line := range strings.Lines(section[1]) {
 			if line = strings.TrimSpace(line); line != "" {

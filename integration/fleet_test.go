@@ -35,7 +35,8 @@ object Host "mx1.example.org" {
 }
 `)
 		r := runAs(t, "root", icingaProgram, "daemon", "-C", "-c", config, "-D", "DataDir="+publicTempDir(t))
-		if r.exitCode != 0 || !strings.Contains(r.stdout, "Instantiated 1 Service.") || strings.Contains(r.stdout, "warning") {
+		if r.exitCode != 0 || !strings.Contains(r.stdout, "Instantiated 1 Service.") ||
+			strings.Contains(r.stdout, "warning") {
 			t.Error(r)
 		}
 	})
@@ -43,14 +44,17 @@ object Host "mx1.example.org" {
 		needPrometheus(t)
 		dir := publicTempDir(t)
 		for from, to := range map[string]string{
-			"fleet/prometheus.yml": "prometheus.yml", "prometheus/rules.yml": "postfix_queue.yml", "prometheus/fleet.yml": "fleet.yml",
+			"fleet/prometheus.yml": "prometheus.yml",
+			"prometheus/rules.yml": "postfix_queue.yml",
+			"prometheus/fleet.yml": "fleet.yml",
 		} {
 			content := readContrib(t, filepath.Join("../contrib", from))
 			if err := os.WriteFile(filepath.Join(dir, to), []byte(content), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if r := runAs(t, "nobody", promtoolProgram, "check", "config", filepath.Join(dir, "prometheus.yml")); r.exitCode != 0 {
+		r := runAs(t, "nobody", promtoolProgram, "check", "config", filepath.Join(dir, "prometheus.yml"))
+		if r.exitCode != 0 {
 			t.Error(r)
 		}
 	})

@@ -375,7 +375,8 @@ func victoriaWants(name string, want []received) []received {
 // readVictoria returns everything that is stored.
 func readVictoria(t *testing.T, web string) (map[received]bool, string) {
 	t.Helper()
-	for _, path := range []string{"/internal/force_flush", "/api/v1/export?" + url.Values{"match[]": {`{__name__!=""}`}}.Encode()} {
+	everything := url.Values{"match[]": {`{__name__!=""}`}}.Encode()
+	for _, path := range []string{"/internal/force_flush", "/api/v1/export?" + everything} {
 		response, err := http.Get("http://" + web + path)
 		if err != nil {
 			t.Fatal(err)

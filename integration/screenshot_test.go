@@ -158,7 +158,8 @@ func screenshotOfNagios(t *testing.T) {
 		t.Fatal(err)
 	}
 	check := fmt.Sprintf("%s -i %s -vv -w 100 -c 500", program(t, checkProgram), snapshot)
-	objects := nagiosObjects[:strings.Index(nagiosObjects, "define service {\n\tuse")] + fmt.Sprintf(`
+	before, _, _ := strings.Cut(nagiosObjects, "define service {\n\tuse")
+	objects := before + fmt.Sprintf(`
 define command {
 	command_name	postfix_queue
 	command_line	%s

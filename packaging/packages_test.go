@@ -134,7 +134,7 @@ func wantFiles(t *testing.T, k kind, plugins string) map[string]string {
 	want := map[string]string{
 		plugins + "/check_postfix_queue":               program,
 		"/usr/bin/postfix_queue_emit":                  program,
-		"/usr/bin/check_postfix_queue":                 link + strings.Replace(plugins, "/usr", " ..", 1) + "/check_postfix_queue",
+		"/usr/bin/check_postfix_queue":                 link + " .." + plugins[len("/usr"):] + "/check_postfix_queue",
 		"/usr/share/man/man8/check_postfix_queue.8.gz": plain,
 		"/usr/share/man/man1/postfix_queue_emit.1.gz":  plain,
 		k.zsh + "/_postfix_queue_monitor":              plain,

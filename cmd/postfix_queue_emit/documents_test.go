@@ -56,8 +56,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// hasAnchor reports whether a page has a heading that is linked to in this way: in lower case, blanks as dashes, without
-// punctuation.
+// hasAnchor reports whether a page has a heading that is linked to in this way: in lower case, blanks as dashes,
+// without punctuation.
 func hasAnchor(page, anchor string) bool {
 	for _, found := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(page, ""), -1) {
 		words := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(found[1]), "")

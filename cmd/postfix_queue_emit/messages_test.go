@@ -33,8 +33,8 @@ func TestMessagesAreDocumented(t *testing.T) {
 // neverShown are errors that only the package itself sees.
 var neverShown = []string{"the setting refers to others"}
 
-// messagesOf returns the fixed parts of each error of a package, up to the remedy, by the places of the errors. An error
-// without a long part is only wrapped around others.
+// messagesOf returns the fixed parts of each error of a package, up to the remedy, by the places of the errors. An
+// error without a long part is only wrapped around others.
 func messagesOf(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	paths, err := filepath.Glob(dir + "/*.go")
