@@ -44,7 +44,10 @@ func TestManyRecipients(t *testing.T) {
 			serveManyRecipients(t, many, long),
 			`POSTFIX_QUEUE UNKNOWN - .* is longer than 64 MiB`,
 		},
-		"maildrop": {maildropManyRecipients(t, many), `POSTFIX_QUEUE CRITICAL - mail system is down, 1 email waiting`},
+		"maildrop": {
+			maildropManyRecipients(t, many),
+			`POSTFIX_QUEUE OK - 1 email to \d+ recipients, .*; cannot see whether Postfix runs`,
+		},
 	}
 	for name, test := range tests {
 		for _, detail := range []string{"", "-vv"} {

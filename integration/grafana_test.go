@@ -150,9 +150,14 @@ func documentedQueries(t testing.TB) (queries []grafanaQuery) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	query := regexp.MustCompile(`(?m)^    ((?:\w+\(|postfix_queue_\w+ ).*postfix_queue_\w+.*)$`)
-	for _, m := range query.FindAllStringSubmatch(string(content), -1) {
-		queries = append(queries, grafanaQuery{place: prometheusDocument, expr: m[1], instant: true})
+	query := regexp.MustCompile(`(?m)^((?:\w+\(|postfix_queue_\w+ ).*postfix_queue_\w+.*)$`)
+	for _, block := range fence.FindAllStringSubmatch(string(content), -1) {
+		if block[1] != "promql" {
+			continue
+		}
+		for _, m := range query.FindAllStringSubmatch(block[2], -1) {
+			queries = append(queries, grafanaQuery{place: prometheusDocument, expr: m[1], instant: true})
+		}
 	}
 	if len(queries) < 5 {
 		t.Fatalf("%s has only %v", prometheusDocument, queries)
