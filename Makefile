@@ -20,7 +20,7 @@ PLUGINDIR  ?= $(firstword $(wildcard $(addprefix /usr/,lib/nagios/plugins lib64/
 # Where make build puts things, and make package.
 BUILD ?= build
 OUT   ?= build
-export BUILD OUT DESTDIR BINDIR MANDIR DOCDIR LICENSEDIR BASHDIR FISHDIR ZSHDIR UNITDIR PLUGINDIR
+export BUILD OUT ARCHES DESTDIR BINDIR MANDIR DOCDIR LICENSEDIR BASHDIR FISHDIR ZSHDIR UNITDIR PLUGINDIR
 
 # The architectures and kinds of packages, in nfpm's names.
 ARCHES    ?= amd64 arm64 arm7 riscv64

@@ -93,8 +93,8 @@ func TestContents(t *testing.T) {
 	version := os.Getenv("VERSION")
 	for _, k := range kinds {
 		packages := packagesOf(t, k.suffix)
-		if len(packages) != len(k.arches) {
-			t.Errorf("%d packages %s, want %d", len(packages), k.suffix, len(k.arches))
+		if want := len(strings.Fields(os.Getenv("ARCHES"))); len(packages) != want || want == 0 {
+			t.Errorf("%d packages %s, want %d", len(packages), k.suffix, want)
 		}
 		for _, path := range packages {
 			t.Run(filepath.Base(path), func(t *testing.T) {
@@ -269,12 +269,12 @@ func TestReproducible(t *testing.T) {
 	}
 	build := exec.CommandContext(t.Context(), "sh", "-c", `umask 077; exec make package OUT=build/again BUILD=build/again`)
 	build.Dir = clone
-	build.Env = append(os.Environ(), "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm64")
+	build.Env = append(os.Environ(), "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm", "GOARM=7")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, k := range kinds {
-		want := packagesOf(t, k.arches["EM_AARCH64"]+k.suffix)
+		want := packagesOf(t, k.arches["EM_ARM"]+k.suffix)
 		for _, path := range want {
 			if !bytes.Equal(readFile(t, path), readFile(t, filepath.Join(clone, "build/again", filepath.Base(path)))) {
 				t.Errorf("%s is not the same", filepath.Base(path))
