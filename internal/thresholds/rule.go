@@ -31,15 +31,33 @@ func ParseRule(text string) (Rule, error) {
 	}
 	r, err := ParseRange(rangeText, metric.Unit)
 	if err != nil {
-		if strings.Contains(rangeText, "=") {
-			err = fmt.Errorf("%w; give each metric an option of its own", err)
-		}
-		return Rule{}, err
+		return Rule{}, fmt.Errorf("%w%s", err, ruleHint(rangeText, named))
 	}
 	if metric.Family == queue.FamilyGrowth && !strings.ContainsAny(rangeText, ":@") {
 		r.Start = math.Inf(-1)
 	}
 	return Rule{metric, r}, nil
+}
+
+// ruleHint says what was meant if a text that is not a range shows it.
+func ruleHint(rangeText string, named bool) string {
+	if strings.Contains(rangeText, "=") {
+		return "; give each metric an option of its own"
+	}
+	if named {
+		return ""
+	}
+	if strings.HasPrefix(rangeText, "/") {
+		return "; the shell has taken ~ for a home directory: quote it, as in '~:10'"
+	}
+	name := rangeText
+	if end := strings.IndexAny(name, ":<> "); end >= 0 {
+		name = name[:end]
+	}
+	if metric, ok := queue.Lookup(name); ok {
+		return fmt.Sprintf("; write a threshold on a metric with =, as in %s=10", metric.Name)
+	}
+	return ""
 }
 
 // Rules are the rules of one level, warning or critical, at most one for each metric.

@@ -50,9 +50,20 @@ func TestParseRuleRefusals(t *testing.T) {
 			}
 		})
 	}
-	_, err := ParseRule("nosuch=3")
-	if want := `unknown metric "nosuch"; known: emails, size, age, `; err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("error %v, want %s...", err, want)
+}
+
+func TestParseRuleSaysWhatWasMeant(t *testing.T) {
+	for text, want := range map[string]string{
+		"nosuch=3":          `unknown metric "nosuch"; known: emails, size, age, `,
+		"emails=1,size=20M": "; give each metric an option of its own",
+		"deferred:10":       "; write a threshold on a metric with =, as in deferred=10",
+		"emails>10":         "; write a threshold on a metric with =, as in emails=10",
+		"emails":            "; write a threshold on a metric with =, as in emails=10",
+		"/root:3":           "; the shell has taken ~ for a home directory: quote it, as in '~:10'",
+	} {
+		if _, err := ParseRule(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", text, err, want)
+		}
 	}
 }
 
