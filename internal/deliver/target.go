@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,6 +29,8 @@ func ParseTarget(text string, stdout io.Writer) (Target, error) {
 	switch {
 	case text == "-":
 		return Stdout{stdout}, nil
+	case hasOneSlash(text):
+		return nil, invalidTarget(text, withTwoSlashes(text))
 	case !isURL && strings.Contains(text, "/"):
 		return File(text), nil
 	}
@@ -51,6 +54,20 @@ func ParseTarget(text string, stdout io.Writer) (Target, error) {
 		return Datagram{network, address}, nil
 	}
 	return Stream{network, address}, nil
+}
+
+// hasOneSlash reports whether the text is a URL but for a slash, and not the name of a file.
+func hasOneSlash(text string) bool {
+	scheme, rest, ok := strings.Cut(text, ":/")
+	return ok && !strings.HasPrefix(rest, "/") && slices.Contains([]string{"udp", "tcp", "unix", "unixgram"}, scheme)
+}
+
+func withTwoSlashes(text string) string {
+	scheme, rest, _ := strings.Cut(text, ":/")
+	if strings.HasPrefix(scheme, "unix") {
+		return fmt.Sprintf("two slashes and an absolute path, as in %s:///%s", scheme, rest)
+	}
+	return fmt.Sprintf("two slashes, as in %s://%s", scheme, rest)
 }
 
 func invalidTarget(text, want string) error { return invalid("target", text, want) }

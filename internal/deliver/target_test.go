@@ -46,8 +46,10 @@ func TestSendToStdout(t *testing.T) {
 	}
 }
 
-func TestWrongPorts(t *testing.T) {
+func TestInvalidTargetSaysWhatIsWanted(t *testing.T) {
 	for text, want := range map[string]string{
+		"udp:/h:8125":   `invalid target "udp:/h:8125": want two slashes, as in udp://h:8125`,
+		"unix:/run/x":   `invalid target "unix:/run/x": want two slashes and an absolute path, as in unix:///run/x`,
 		"udp://h:x":     `invalid target "udp://h:x": want a port from 1 to 65535`,
 		"tcp://h:65536": `invalid target "tcp://h:65536": want a port from 1 to 65535`,
 		"tcp://h:0":     `invalid target "tcp://h:0": want a port from 1 to 65535`,
