@@ -263,7 +263,11 @@ func judgeComplete(s *queue.Summary, o Options, wrong State) verdict {
 // judgeStopped judges a reading that was stopped at the deadline.
 func judgeStopped(r queue.Reading, o Options) verdict {
 	s := r.Summary
-	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(100 * time.Millisecond).Seconds()))
+	precision := 100 * time.Millisecond
+	if r.Took < precision {
+		precision = time.Millisecond
+	}
+	took := queue.Text(units.Seconds.FormatExact(r.Took.Round(precision).Seconds()))
 	stopped := "listing stopped after " + took
 	switch {
 	case s.Visited == 0:

@@ -474,6 +474,16 @@ func TestJudgeOneInstance(t *testing.T) {
 			line:    "no answer from postqueue within 8 s" + wayOut,
 		},
 		{
+			name: "a very short time is up",
+			reading: func() queue.Reading {
+				r := silent(deadline)
+				r.Took = 1234 * time.Microsecond
+				return r
+			}(),
+			state: Unknown,
+			line:  "no answer from postqueue within 0.001 s" + wayOut,
+		},
+		{
 			name: "time is up, nothing that counts came",
 			reading: func() queue.Reading {
 				r := silent(deadline)
