@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"example.org/postfix-queue-monitor/internal/queue"
 )
 
@@ -89,8 +91,11 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	}
 	if dir, ok := refusedDir(stderr); ok {
 		// It is refused before it is looked for.
-		if _, err := os.Stat(p.mainCFPath()); errors.Is(err, fs.ErrNotExist) {
+		switch _, err := os.Stat(p.mainCFPath()); {
+		case errors.Is(err, fs.ErrNotExist):
 			return noConfig(p.mainCFPath(), notFound)
+		case errors.Is(err, unix.ENOTDIR):
+			return noConfig(p.mainCFPath(), notADirectory)
 		}
 		listed := postfix{dirs: p.dirs, root: p.root}.presentValue(ctx, "alternate_config_directories")
 		return fmt.Errorf("the default instance does not list configuration directory %s; as root: %s",

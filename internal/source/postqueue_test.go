@@ -122,6 +122,13 @@ echo "postqueue: fatal: specify \"alternate_config_directories = ...\" in /etc/p
 				"restore the file, or name the right directory with --config-dir",
 		},
 		{
+			name:   "a file instead of a configuration directory",
+			script: `echo "postqueue: error: unauthorized configuration directory name: /etc/passwd" >&2; exit 69`,
+			config: "/etc/passwd",
+			want: "postqueue cannot open /etc/passwd/main.cf: Not a directory; " +
+				"restore the file, or name the right directory with --config-dir",
+		},
+		{
 			name:   "main.cf unreadable",
 			script: `echo "postqueue: fatal: open /etc/nosuch/main.cf: Permission denied" >&2; exit 69`,
 			want: "postqueue cannot open /etc/nosuch/main.cf: Permission denied; " +

@@ -36,6 +36,7 @@ func addToList(configDir, parameter string, present *string, item string) string
 // Why a file cannot be opened, in the words of postqueue.
 const (
 	notFound         = "No such file or directory"
+	notADirectory    = "Not a directory"
 	permissionDenied = "Permission denied"
 )
 
