@@ -47,8 +47,8 @@ build: need-go $(PAGES) ## build both programs into build/ (default); BUILD name
 
 # Go before 1.21 cannot even read go.mod; a later one gets what go.mod wants.
 need-go:
-	@command -v go >/dev/null || { echo "This needs Go 1.26 or later, and there is no go in PATH: see https://go.dev/doc/install" >&2; exit 1; }
-	@go version | grep -q 'go1\.2[1-9]\|go1\.[3-9]\|devel' || { echo "This needs Go 1.26 or later, not $$(go version): see https://go.dev/doc/install" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "This needs Go 1.26 or later, and there is no go in PATH$${SUDO_USER:+ of sudo (if $$SUDO_USER has one, run make before sudo make install)}: see https://go.dev/doc/install" >&2; exit 1; }
+	@go version | grep -q 'go1\.2[1-9]\|go1\.[3-9]\|devel' || { echo "This needs Go 1.26 or later, not $$(go env GOVERSION): see https://go.dev/doc/install" >&2; exit 1; }
 
 # Every state that the check reports is a finding to show; an exit code above 3 is an error.
 run: build ## run both programs: on this machine's queue if Postfix answers, else on a captured listing
@@ -74,18 +74,18 @@ GOARCH= go build -o build/summary ./integration/summary
 	-- -tags integration -count=1 -p 1 -timeout 30m
 endef
 
-test: integration-tools ## run all tests; as root on Debian this installs what they need (INSTALL=no: it does not)
+test: need-go integration-tools ## run all tests; as root on Debian this installs what they need (INSTALL=no: it does not)
 	$(run_tests) ./cmd/... ./internal/... ./integration/...
 
-unit: ## run the unit tests and the end-to-end scripts
+unit: need-go ## run the unit tests and the end-to-end scripts
 	go test ./...
 
-integration: integration-tools ## run the tests against a real Postfix, a private one (root)
+integration: need-go integration-tools ## run the tests against a real Postfix, a private one (root)
 	$(run_tests) ./integration/...
 
 # Each receiver has a module of its own, so that none of this is a dependency of the programs. -mod=readonly: the sums in
 # the repository are the only ones that count.
-receivers: integration-tools ## run the tests with receivers that take long to build or install: 15 minutes, 5 GB (root on Debian)
+receivers: need-go integration-tools ## run the tests with receivers that take long to build or install: 15 minutes, 5 GB (root on Debian)
 	integration/receivers.sh
 	cd integration/receivers/telegraf && go build -mod=readonly -o $(CURDIR)/build/receivers/telegraf .
 	cd integration/receivers/otelcol && go build -mod=readonly -o $(CURDIR)/build/receivers/otelcol .
@@ -104,11 +104,11 @@ integration-tools:
 purge-tools: ## remove the packages that the tests have installed, and nothing else (root)
 	integration/purge.sh
 
-race: ## run the unit tests under the race detector (needs a C compiler)
+race: need-go ## run the unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 # Coverage varies with the order of maps: looking for the least input would take all the time.
-fuzz: ## run every fuzz target for FUZZTIME (60s) each
+fuzz: need-go ## run every fuzz target for FUZZTIME (60s) each
 	@listing=$$(go test -list '^Fuzz' ./...) || { echo "$$listing"; exit 1; }; \
 	echo "$$listing" | awk '/^Fuzz/ {names[n++] = $$1} $$1 == "ok" {for (i = 0; i < n; i++) print $$2, names[i]; n = 0}' | \
 	while read -r package target; do \
@@ -116,15 +116,15 @@ fuzz: ## run every fuzz target for FUZZTIME (60s) each
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" </dev/null || exit 1; \
 	done
 
-bench: integration-tools ## run the benchmarks
+bench: need-go integration-tools ## run the benchmarks
 	go test -tags integration -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-screenshot: ## make the pictures in docs/ anew: an alert in Nagios, Netdata's charts, Prometheus' graphs (root on Debian)
+screenshot: need-go ## make the pictures in docs/ anew: an alert in Nagios, Netdata's charts, Prometheus' graphs (root on Debian)
 	integration/install.sh netdata-web nagios4-cgi chromium pngquant
 	REQUIRE=all SCREENSHOTS=$(CURDIR)/docs go test -tags integration,screenshot -run '^TestScreenshot$$' -count=1 ./integration/
 	pngquant --force --skip-if-larger --strip --ext .png 64 docs/alert.png docs/netdata.png docs/prometheus.png
 
-lint: ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
+lint: need-go ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
 	$(TOOL) golangci-lint run ./...
 	go vet -tags integration,screenshot,packages,receivers ./...
 	GOARCH=arm go vet ./cmd/... ./internal/...
@@ -139,7 +139,7 @@ if_installed = @if command -v $(1) >/dev/null; then echo $(1) $(2); $(1) $(2); \
 docs: ## write docs/options.md from the man pages (needs mandoc)
 	packaging/options.sh >docs/options.md
 
-vuln: ## look for known vulnerabilities in the programs (asks the Go vulnerability database)
+vuln: need-go ## look for known vulnerabilities in the programs (asks the Go vulnerability database)
 	$(TOOL) govulncheck ./cmd/...
 
 # One time stamp for all that is packaged: the same commit gives the same bytes.
