@@ -41,8 +41,11 @@ _postfix_queue_complete() {
 	-d | --config-dir | --queue-directory) _postfix_queue_files -d ;;
 	-i | --input | --state) _postfix_queue_files -f ;;
 	--to)
-		_postfix_queue_files -f
-		_postfix_queue_words "udp:// tcp:// unix:/// unixgram:///"
+		# Not together: the shell would quote a URL as it does the name of a file.
+		_postfix_queue_words "udp:// tcp:// unix:/// unixgram:/// /"
+		case ${#COMPREPLY[@]}:$word in
+		0:* | *:/) _postfix_queue_files -f ;;
+		esac
 		compopt -o nospace 2>/dev/null
 		;;
 	-q | --queue) _postfix_queue_list "$_postfix_queue_queues" ;;
