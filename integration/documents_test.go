@@ -56,7 +56,8 @@ func runsElsewhere(command string) bool {
 
 // documentedSystemctl stands in for systemctl, because there is no systemd in the namespaces of the tests. It reads the
 // same units. A service is run as its unit says, but for its sandbox: a oneshot service to its end, others until the
-// next restart or the end of the test. A timer that is enabled runs nothing yet: its service comes with the next minute.
+// next restart or the end of the test. A timer that is enabled runs nothing yet: its service comes with the next
+// minute.
 const documentedSystemctl = `#!/bin/bash
 set -e
 setting() { cat $unit /etc/systemd/system/$(basename $unit).d/*.conf 2>/dev/null | sed -n "s/^$1=//p" | tail -n 1; }
