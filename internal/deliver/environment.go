@@ -84,12 +84,14 @@ func portOf(name string, getenv func(string) string) (string, error) {
 	return port, nil
 }
 
-// isHost reports whether a text can be a host name, or is an address.
+// isHost reports whether a text can be a host name, or is an address. The zone of an address is the name of an
+// interface.
 func isHost(text string) bool {
-	if _, err := netip.ParseAddr(text); err == nil {
-		return true
+	const separators = ":/[]"
+	if address, err := netip.ParseAddr(text); err == nil {
+		return !strings.ContainsAny(address.Zone(), separators)
 	}
-	return text != "" && !strings.ContainsAny(text, ":/[]")
+	return text != "" && !strings.ContainsAny(text, separators)
 }
 
 // withoutBrackets returns an address as it is written when no port follows.

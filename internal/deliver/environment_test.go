@@ -58,6 +58,8 @@ func TestEnvironmentThatNamesNoReceiver(t *testing.T) {
 		{"STATSD_PORT", "x", port},
 		{"STATSD_HOST", "h:1", host + "STATSD_PORT"},
 		{"STATSD_HOST", "[::1]:1", host + "STATSD_PORT"},
+		{"STATSD_HOST", "fe80::1%eth[0", host + "STATSD_PORT"},
+		{"STATSD_HOST", "fe80::1%:1", host + "STATSD_PORT"},
 		{"STATSD_HOST", "udp://h", host + "STATSD_PORT"},
 		{"STATSD_HOST", "/tmp/x", host + "STATSD_PORT"},
 		{"DD_AGENT_HOST", "h:1", host + "DD_DOGSTATSD_PORT"},
