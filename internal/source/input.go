@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ type input struct {
 	path       string   // "-" is stdin
 	stdin      *os.File // read if path is "-"
 	maxAge     time.Duration
-	allowEmpty bool // no bytes at all are an empty queue
+	allowEmpty bool // no line of a listing is an empty queue
 }
 
 // readings reads the input. It refuses one that is older than maxAge, or from the future, unless maxAge is 0.
@@ -37,8 +38,7 @@ func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, 
 		defer f.Close()
 	}
 	r := bufio.NewReaderSize(&interruptible{ctx, f}, 64<<10)
-	empty, err := skipSpace(r)
-	if err != nil {
+	if err := skipBlanks(r); err != nil {
 		return nil, in.explain(ctx, err)
 	}
 	start, _ := r.Peek(peekLength) // short at the end of the input, and the next read returns the error
@@ -56,7 +56,7 @@ func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, 
 		}
 	}
 	began := time.Now()
-	reading := summarize(ctx, &listing{r: r, empty: empty, allowEmpty: in.allowEmpty, detail: detail}, q)
+	reading := summarize(ctx, &listing{r: r, allowEmpty: in.allowEmpty, detail: detail}, q)
 	reading.Instance.Name = LocalName
 	reading.Took = time.Since(began)
 	if isFile {
@@ -133,20 +133,20 @@ func (in *input) checkAge(detail string, age time.Duration) error {
 	return nil
 }
 
-// errEmptyInput is input without a single byte.
+// errEmptyInput is an input in which there is nothing.
 var errEmptyInput = errors.New("the input is empty, as it is when the command that makes it fails; " +
 	"if it is the output of postqueue -j for an empty queue, add --allow-empty")
 
-// skipSpace skips white space and reports whether there is nothing else.
-func skipSpace(r *bufio.Reader) (empty bool, err error) {
+// skipBlanks skips blanks and empty lines, to the end if there is nothing else.
+func skipBlanks(r *bufio.Reader) error {
 	for {
 		switch c, err := r.ReadByte(); {
 		case errors.Is(err, io.EOF):
-			return true, nil
+			return nil
 		case err != nil:
-			return false, err
-		case c != ' ' && c != '\t' && c != '\r' && c != '\n':
-			return false, r.UnreadByte()
+			return err
+		case !strings.ContainsRune(blanks, rune(c)):
+			return r.UnreadByte()
 		}
 	}
 }
@@ -154,7 +154,6 @@ func skipSpace(r *bufio.Reader) (empty bool, err error) {
 // listing is the output of postqueue -j or postqueue -p, and of its standard error perhaps.
 type listing struct {
 	r          io.Reader
-	empty      bool // r has nothing
 	allowEmpty bool
 	detail     string
 }
@@ -163,18 +162,20 @@ func (*listing) Name() string { return "input" }
 
 func (l *listing) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (facts queue.Facts, err error) {
 	facts.Detail = l.detail
-	if l.empty {
-		if !l.allowEmpty {
-			err = errEmptyInput
-		}
-		return facts, err
-	}
 	p := listingParser{visit: visit}
 	err = p.parse(l.r)
-	if errors.Is(err, errSaid) {
+	facts = p.facts(facts)
+	switch {
+	case errors.Is(err, errSaid):
 		err = explainDiagnostics(p.diagnostics)
+	case err != nil || p.hasBegun() || l.allowEmpty || facts.Down != "":
+	case p.diagnostics != "":
+		line, _, _ := strings.Cut(p.diagnostics, "\n")
+		err = fmt.Errorf("there is no listing, Postfix says: %s; if the queue is empty, add --allow-empty", line)
+	default:
+		err = errEmptyInput
 	}
-	return p.facts(facts), err
+	return facts, err
 }
 
 // interruptible reads a file whose reads may block, such as standard input, until its context ends.

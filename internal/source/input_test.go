@@ -43,6 +43,20 @@ func TestInput(t *testing.T) {
 		{name: "no bytes", input: input{path: write("zero", "", 0)}, err: errEmptyInput},
 		{name: "no bytes, allowed", input: input{path: write("zero", "", 0), allowEmpty: true}},
 		{name: "a newline alone", input: input{path: write("newline", " \n", 0)}, err: errEmptyInput},
+		{name: "white space of other kinds", input: input{path: write("vt", "\v\n\u0085", 0)}, err: errNotAListing},
+		{
+			name:  "white space of other kinds, empty allowed",
+			input: input{path: write("vt", "\v\n\u0085", 0), allowEmpty: true}, err: errNotAListing,
+		},
+		{
+			name:    "a warning alone",
+			input:   input{path: write("warning", "postqueue: warning: x\n", 0)},
+			errText: "there is no listing, Postfix says: postqueue: warning: x; if the queue is empty, add --allow-empty",
+		},
+		{
+			name:  "a warning alone, empty allowed",
+			input: input{path: write("warning", "postqueue: warning: x\n", 0), allowEmpty: true},
+		},
 		{
 			name:    "something else",
 			input:   input{path: write("else", "postqueue: fatal: x\n", 0), allowEmpty: true},

@@ -83,7 +83,7 @@ type jsonParser struct {
 // with what its leading members say. err is that of reading the line.
 func (p *jsonParser) line(line []byte, isLast bool, err error) bool {
 	tooLong := errors.Is(err, lines.ErrTooLong)
-	if text := bytes.TrimSpace(line); !tooLong && (text[0] != '{' || text[len(text)-1] != '}') {
+	if text := bytes.Trim(line, blanks); !tooLong && (text[0] != '{' || text[len(text)-1] != '}') {
 		p.cutOff = isLast && text[0] == '{'
 		return p.cutOff
 	}

@@ -42,6 +42,12 @@ type listingParser struct {
 	useless     int    // lines that are not
 }
 
+// blanks are what may surround a line of a listing. Whatever else a line consists of belongs to something else.
+const blanks = " \t\r\n"
+
+// hasBegun reports whether there was a line of a listing.
+func (p *listingParser) hasBegun() bool { return p.json != nil || p.text != nil }
+
 // parse reads r to its end, or to an error of reading.
 func (p *listingParser) parse(r io.Reader) error {
 	listing := lines.NewReader(r)
@@ -73,15 +79,15 @@ const hopeless = 1000 // lines
 
 // line takes a line and reports whether it is part of a listing.
 func (p *listingParser) line(line []byte, isLast bool, err error) bool {
-	switch text := bytes.TrimSpace(line); {
+	switch text := bytes.Trim(line, blanks); {
 	case diagnosticLine.Match(line):
 		p.diagnostics += string(line) + "\n"
 		return true
 	case len(text) == 0 && p.text == nil:
 		return true
-	case p.json == nil && p.text == nil && text[0] == '{':
+	case !p.hasBegun() && text[0] == '{':
 		p.json = &jsonParser{visit: p.visit}
-	case p.json == nil && p.text == nil && (isTextHeader(line) || string(line) == textEmpty):
+	case !p.hasBegun() && (isTextHeader(line) || string(line) == textEmpty):
 		p.text = &textParser{visit: p.visit}
 	}
 	switch {
@@ -95,10 +101,10 @@ func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 
 // notPart returns the error for a line that is not part of a listing.
 func (p *listingParser) notPart(n int, line []byte, isLast bool) error {
-	switch text := bytes.TrimSpace(line); {
+	switch text := bytes.Trim(line, blanks); {
 	case n == 1 && bytes.HasPrefix(text, []byte("[")), p.json != nil && p.json.lines == 0:
 		return errReformatted
-	case p.json == nil && p.text == nil:
+	case !p.hasBegun():
 		return errNotAListing
 	case p.text != nil && isLast:
 		return errCutOff
@@ -121,7 +127,7 @@ func (p *listingParser) verdict() error {
 	switch {
 	case p.foreign != nil:
 		return p.foreign
-	case failed != "" && (p.json != nil || p.text != nil):
+	case failed != "" && p.hasBegun():
 		return fmt.Errorf("the listing is not whole, Postfix says: %s", strings.TrimSpace(failed))
 	case failed != "":
 		return errSaid
