@@ -37,7 +37,7 @@ TOOL     = env GOARCH= go tool -modfile=tools.mod
 # The version is stamped by -X, and Git refuses to describe a checkout of another user.
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
 
-.PHONY: all docs receivers build run test unit integration integration-tools purge-tools race fuzz bench screenshot lint vuln package release test-packages sbom need-go install uninstall clean help
+.PHONY: all docs receivers build run test unit integration integration-tools purge-tools race fuzz soak bench screenshot lint vuln package release test-packages sbom need-go install uninstall clean help
 
 all: build
 
@@ -116,6 +116,9 @@ fuzz: need-go ## run every fuzz target for FUZZTIME (60s) each
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" </dev/null || exit 1; \
 	done
 
+soak: need-go integration-tools ## run both programs for an hour (SOAK names another length) while mail flows at full speed (root)
+	REQUIRE=all go test -tags integration,soak -run '^TestSoak$$' -count=1 -v -timeout 0 ./integration/
+
 bench: need-go integration-tools ## run the benchmarks
 	go test -tags integration -run '^$$' -bench . -benchmem -timeout 60m ./...
 
@@ -126,7 +129,7 @@ screenshot: need-go ## make the pictures in docs/ anew: an alert in Nagios, Netd
 
 lint: need-go ## check the code: golangci-lint with the import rules, go vet (also for 32 bits), shellcheck, mandoc
 	$(TOOL) golangci-lint run ./...
-	go vet -tags integration,screenshot,packages,receivers ./...
+	go vet -tags integration,screenshot,packages,receivers,soak ./...
 	GOARCH=arm go vet ./cmd/... ./internal/...
 	$(call if_installed,shellcheck,$(SCRIPTS))
 	$(call if_installed,mandoc,-T lint -W warning man/*)

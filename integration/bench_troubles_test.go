@@ -127,7 +127,7 @@ func sendSlowly(p *postfixInstance) {
 }
 
 // traffic sends mail as fast as it goes to a server that accepts it, at once or slowly.
-func traffic(ctx context.Context, b *testing.B, wg *sync.WaitGroup, p *postfixInstance, slow bool) {
+func traffic(ctx context.Context, b testing.TB, wg *sync.WaitGroup, p *postfixInstance, slow bool) {
 	b.Helper()
 	sink := []string{"-u", "postfix", "127.0.0.1:2525", "100"}
 	if slow {
