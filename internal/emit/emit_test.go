@@ -51,13 +51,15 @@ func readings() []queue.Reading {
 	unaged := &queue.Tally{Messages: 1, SizeBytes: math.MaxInt64, Histograms: &queue.Histograms{
 		Ages:  queue.Histogram{Bounds: []int64{60}, Counts: []int64{0, 0}},
 		Sizes: queue.Histogram{Bounds: []int64{1024}, Counts: []int64{0, 1}, Sum: math.MaxInt64},
+		Until: now,
 	}}
 	return []queue.Reading{
 		{
 			Instance: queue.Instance{Name: "local"},
 			Summary: &queue.Summary{
-				Taken: now, AsOf: now, Total: *tally(45, 35127297, 1, 76*time.Hour), Facts: queue.Facts{Corrupt: new(int64(3))},
-				IDs: []byte("0A1B2C\n4jY9bw2tYhz1SRtX\n"),
+				Taken: now, AsOf: now, Source: queue.SpoolName, Total: *tally(45, 35127297, 1, 76*time.Hour),
+				Facts: queue.Facts{Corrupt: new(int64(3))},
+				IDs:   []byte("0A1B2C\n4jY9bw2tYhz1SRtX\n"),
 				Tops: &queue.Tops{
 					Login: &queue.Top{Messages: 21}, Client: &queue.Top{Messages: 22},
 					Sender: queue.Top{Messages: 23}, Domain: queue.Top{Messages: 24},
@@ -73,7 +75,7 @@ func readings() []queue.Reading {
 		{
 			Instance: queue.Instance{Name: hostile},
 			Summary: &queue.Summary{
-				Taken: now, AsOf: now, Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
+				Taken: now, AsOf: now, Source: "input", Total: queue.Tally{Messages: 1, SizeBytes: math.MaxInt64},
 				Queues: map[queue.Name]*queue.Tally{queue.Active: {}, queue.Hold: unaged},
 				Facts:  queue.Facts{Indistinct: []queue.Name{queue.Deferred, queue.Incoming, queue.Maildrop}, NoArrivalTimes: true},
 			},
@@ -353,7 +355,7 @@ func failures() []queue.Reading {
 	return []queue.Reading{
 		{
 			Instance: queue.Instance{Name: "down"},
-			Summary:  &queue.Summary{Taken: now, AsOf: now, Facts: queue.Facts{Down: "nothing listens"}},
+			Summary:  &queue.Summary{Taken: now, AsOf: now, Source: "showq", Facts: queue.Facts{Down: "nothing listens"}},
 		},
 		{Instance: queue.Instance{Name: "denied"}, Err: errors.New("access denied")},
 		{

@@ -22,6 +22,9 @@ func FuzzFormats(f *testing.F) {
 	f.Add("a\nemails 9 9\nb", "~a")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		for _, formatName := range FormatNames() {
+			if formatName == "json" && name == "" {
+				continue // no instance has this name, and a snapshot with it is damaged
+			}
 			for _, style := range TagStyles() {
 				style := TagStyle(style)
 				if lookup(t, formatName).CheckTags(style, nil) == nil {

@@ -55,7 +55,7 @@ func TestMembersThatAreMissingTwiceOrContradictory(t *testing.T) {
 		"up without a reason not to be": {once(`"up": true`, `"up": false`), "up contradicts what else it says"},
 		"up although mail does not move": {
 			strings.Replace(once(`"up": true`, `"up": true, "troubles": [{"name": "x", "severity": "critical"}]`),
-				`"source": "test"`, `"source": "spool"`, 1),
+				`"source": "input"`, `"source": "spool"`, 1),
 			"up contradicts what else it says",
 		},
 		"a trouble of no severity": {
@@ -121,6 +121,7 @@ func TestMembersThatAreMissingTwiceOrContradictory(t *testing.T) {
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
+			verifySchema(t, name, tt.doc)
 		})
 	}
 }

@@ -22,7 +22,7 @@ var now = time.Now()
 // mail is a source of five messages.
 type mail struct{ facts queue.Facts }
 
-func (mail) Name() string { return "test" }
+func (mail) Name() string { return "input" }
 
 func (m mail) Read(_ context.Context, _ queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	recipients := []queue.Recipient{{Address: "a@example.org", Reason: "late"}, {Address: "b@example.com"}}
@@ -85,7 +85,8 @@ func TestReadSnapshotRefusals(t *testing.T) {
 		"no instance":         `{"format": "` + Format + `", "version": 1, "instances": []}`,
 		"a nameless instance": strings.Replace(whole, `"name": "mx1"`, `"name": ""`, 1),
 		"two alike in metrics": `{"format": "` + Format +
-			`", "version": 1, "instances": [{"name": "mx.1", "error": "x"}, {"name": "mx_1", "error": "x"}]}`,
+			`", "version": 1, "taken": 5, "instances": [` +
+			`{"name": "mx.1", "up": false, "error": "x"}, {"name": "mx_1", "up": false, "error": "x"}]}`,
 		"no numbers":          `{"format": "` + Format + `", "version": 1, "instances": [{"name": "x", "up": true}]}`,
 		"up, and down":        strings.Replace(whole, `"up": true`, `"up": true, "down": "x"`, 1),
 		"numbers, and failed": strings.Replace(whole, `"up": true`, `"up": true, "error": "x"`, 1),
@@ -97,6 +98,7 @@ func TestReadSnapshotRefusals(t *testing.T) {
 		if _, _, err := Read(strings.NewReader(doc), now); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
+		verifySchema(t, name, doc)
 	}
 	broken := errors.New("disk")
 	if _, _, err := Read(iotest.ErrReader(broken), now); !errors.Is(err, broken) || errors.Is(err, ErrDamaged) {
@@ -145,13 +147,13 @@ func TestSnapshotHistograms(t *testing.T) {
 		t.Errorf("hold %+v, active %+v", q[queue.Hold].Histograms, q[queue.Active].Histograms)
 	}
 
-	for _, damage := range [][2]string{
-		{" 4096,", " 96,"},
-		{`"bounds": [`, `"bounds": [ 0,`},
-		{`"counts": [`, `"counts": [ 0,`},
-		{`"sum": `, `"sum": -`},
-		{"1", "-1"},
-		{"1", "99"},
+	for name, damage := range map[string][2]string{
+		"bounds that do not ascend": {" 4096,", " 96,"},
+		"a bound too many":          {`"bounds": [`, `"bounds": [ 0,`},
+		"a count too many":          {`"counts": [`, `"counts": [ 0,`},
+		"a negative sum":            {`"sum": `, `"sum": -`},
+		"a negative count":          {"1", "-1"},
+		"a count too large":         {"1", "99"},
 	} {
 		start, counts, _ := strings.Cut(whole, `"counts"`)
 		damaged := start + `"counts"` + strings.Replace(counts, damage[0], damage[1], 1)
@@ -159,8 +161,9 @@ func TestSnapshotHistograms(t *testing.T) {
 			t.Fatalf("nothing to damage: %q", damage[0])
 		}
 		if _, _, err := Read(strings.NewReader(damaged), now); err == nil {
-			t.Errorf("%q for %q is accepted", damage[1], damage[0])
+			t.Errorf("%s is accepted", name)
 		}
+		verifySchema(t, name, damaged)
 	}
 }
 
@@ -252,7 +255,7 @@ func TestSnapshotKeepsReadings(t *testing.T) {
 		},
 	}
 	want := slices.Clone(written)
-	want[3].Summary, want[4].Summary = none("", queue.Filter{}), none("test", filter)
+	want[3].Summary, want[4].Summary = none("", queue.Filter{}), none("input", filter)
 	var document bytes.Buffer
 	if err := Write(&document, written, now); err != nil {
 		t.Fatal(err)

@@ -352,16 +352,12 @@ func decodeJSON(document string, s series) error {
 	if document == "" {
 		return nil
 	}
-	var snapshot struct {
-		Format    string
-		Version   int
-		Instances []map[string]any
-	}
+	var snapshot struct{ Instances []map[string]any }
 	if err := json.Unmarshal([]byte(document), &snapshot); err != nil {
 		return err
 	}
-	if snapshot.Format != "postfix-queue-snapshot" || snapshot.Version != 1 {
-		return fmt.Errorf("format %q, version %d", snapshot.Format, snapshot.Version)
+	if err := ValidateSnapshot(document); err != nil {
+		return err
 	}
 	for _, instance := range snapshot.Instances {
 		name, ok := instance["name"].(string)

@@ -28,9 +28,15 @@ func TestDecode(t *testing.T) {
 		{
 			"snapshot",
 			"json",
-			`{"format": "postfix-queue-snapshot", "version": 1, "instances": [{"name": "a", "up": true, "total": ` +
-				`{"messages": 1}}]}` + "\n",
-			map[string]string{`up instance_name="a"`: "true", `total.messages instance_name="a"`: "1"}},
+			`{"format": "postfix-queue-snapshot", "version": 1, "taken": 5, "instances": [{"name": "a", "up": false, ` +
+				`"error": "b"}, {"name": "c", "up": true, "source": "input", "unreadable": 1, "total": ` +
+				`{"messages": 1, "size_bytes": 2, "recipients": 3, "forced_expire": 0}}]}` + "\n",
+			map[string]string{
+				`up instance_name="a"`: "false", `up instance_name="c"`: "true", `unreadable instance_name="c"`: "1",
+				`total.messages instance_name="c"`: "1", `total.size_bytes instance_name="c"`: "2",
+				`total.recipients instance_name="c"`: "3", `total.forced_expire instance_name="c"`: "0",
+			},
+		},
 		{"numbers", "value", "1\n0\n", map[string]string{"1": "1", "2": "0"}},
 	}
 	for _, tt := range tests {
