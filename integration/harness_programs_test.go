@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"example.org/postfix-queue-monitor/internal/emit/emittest"
 )
 
 // The programs under test.
@@ -139,14 +142,38 @@ func isPlain(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return (r < ' ' || r > '~') && r != '\n' })
 }
 
-// emit runs the emitter. All its output must be plain text.
+// emit runs the emitter. All its output must be plain text, and a snapshot must be as its schema says.
 func (c command) emit(t testing.TB, args ...string) result {
 	t.Helper()
 	r := c.run(t, program(t, emitterProgram), args...)
+	verifySnapshot(t, r, args)
 	if !isPlain(r.stdout) || !isPlain(r.stderr) {
 		t.Errorf("the emitter's output has unsafe characters: %q and %q", r.stdout, r.stderr)
 	}
 	return r
+}
+
+// verifySnapshot fails the test if the emitter has written a snapshot, to standard output or a file, that its schema
+// refuses.
+func verifySnapshot(t testing.TB, r result, args []string) {
+	t.Helper()
+	document := r.stdout
+	if to := slices.Index(args, "--to"); to >= 0 && to+1 < len(args) && strings.HasPrefix(args[to+1], "/") {
+		if info, err := os.Stat(args[to+1]); err != nil || !info.Mode().IsRegular() {
+			return
+		}
+		content, err := os.ReadFile(args[to+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		document = string(content)
+	}
+	if !strings.HasPrefix(document, "{\n \"format\": \"postfix-queue-snapshot\"") {
+		return
+	}
+	if err := emittest.ValidateSnapshot(document); err != nil {
+		t.Errorf("%q: %v\n%s", args, err, document)
+	}
 }
 
 // gauges runs the emitter, which must succeed, and returns what it writes to stdout as statsd: values by

@@ -90,7 +90,7 @@ func TestWhatIsStuckAndWhy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.must(runAs(t, "root", program(t, "postfix_queue_emit"), "-f", "json", "--breakdown", "--to", snapshot))
+	p.must(root.emit(t, "-f", "json", "--breakdown", "--to", snapshot))
 	tables := map[string]string{}
 	for _, args := range [][]string{
 		{"--source", "spool"}, {"--source", "showq"}, {"--source", "postqueue"},

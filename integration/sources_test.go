@@ -136,7 +136,9 @@ func TestSourcesAgreeOnRedirectedMail(t *testing.T) {
 // without what may differ: how it was read, and what only the spool knows.
 func snapshotOf(t *testing.T, user string, args ...string) map[string]any {
 	t.Helper()
-	r := runAs(t, user, program(t, "postfix_queue_emit"), append([]string{"-f", "json", "--breakdown"}, args...)...)
+	args = append([]string{"-f", "json", "--breakdown"}, args...)
+	r := runAs(t, user, program(t, emitterProgram), args...)
+	verifySnapshot(t, r, args)
 	if r.exitCode != 0 {
 		t.Fatalf("%v: %v", args, r)
 	}
