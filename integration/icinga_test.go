@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,31 +142,39 @@ func icingaReports(t testing.TB, service string) func() []report {
 }
 
 // icingaPerfdata returns what Icinga itself makes of performance data, for all its writers that send numbers.
-func icingaPerfdata(t testing.TB, perfdata string) map[string]perfItem {
+func icingaPerfdata(t testing.TB, outputs ...string) (all []map[string]perfItem) {
 	t.Helper()
 	const parse = `parse = function(word) {
 		var item = parse_performance_data(word)
 		return { label = item.label, unit = item.unit, value = item.value, warn = item.warn, crit = item.crit }
 	}
-	%q.split(" ").map(parse)`
-	r := runAs(t, "root", icingaProgram, "console", "--eval", fmt.Sprintf(parse, perfdata))
-	var parsed []struct {
+	parseAll = function(text) use (parse) { text.split(" ").map(parse) }
+	[ %s ].map(parseAll)`
+	quoted := make([]string, len(outputs))
+	for i, perfdata := range outputs {
+		quoted[i] = strconv.Quote(perfdata)
+	}
+	r := runAs(t, "root", icingaProgram, "console", "--eval", fmt.Sprintf(parse, strings.Join(quoted, ", ")))
+	var parsed [][]struct {
 		Label, Unit       string
 		Value, Warn, Crit json.Number
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &parsed); err != nil {
+	if err := json.Unmarshal([]byte(r.stdout), &parsed); err != nil || len(parsed) != len(outputs) {
 		t.Fatalf("icinga2 console: %v: %s", err, r)
 	}
-	items := make(map[string]perfItem)
-	for _, p := range parsed {
-		value, err := p.Value.Int64()
-		if err != nil {
-			t.Fatalf("icinga2 console: %v: %s", err, r)
+	for _, list := range parsed {
+		items := make(map[string]perfItem)
+		for _, p := range list {
+			value, err := p.Value.Int64()
+			if err != nil {
+				t.Fatalf("icinga2 console: %v: %s", err, r)
+			}
+			unit := map[string]string{"bytes": "B", "seconds": "s"}[p.Unit]
+			items[p.Label] = perfItem{value, unit, p.Warn.String(), p.Crit.String()}
 		}
-		unit := map[string]string{"bytes": "B", "seconds": "s"}[p.Unit]
-		items[p.Label] = perfItem{value, unit, p.Warn.String(), p.Crit.String()}
+		all = append(all, items)
 	}
-	return items
+	return all
 }
 
 func TestIcinga(t *testing.T) {
@@ -208,7 +217,7 @@ object Service "mailq" {
 			if !want.readable {
 				return
 			}
-			if diff := cmp.Diff(parsePerfdata(t, got.perfdata), icingaPerfdata(t, got.perfdata)); diff != "" {
+			if diff := cmp.Diff(parsePerfdata(t, got.perfdata), icingaPerfdata(t, got.perfdata)[0]); diff != "" {
 				t.Errorf("Icinga's own view of the performance data (-want +got):\n%s", diff)
 			}
 		})
