@@ -8,15 +8,19 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // receiversVariable names the directory of the programs of integration/receivers, which make receivers has built.
@@ -228,6 +232,89 @@ func addTelegraf(got map[received]bool, name string, tags, fields map[string]any
 		}
 		got[received{instance, metric, int64(number)}] = true
 	}
+}
+
+// TestTelegrafPerfdata has a real telegraf read the performance data of the check, with thresholds of all forms.
+func TestTelegrafPerfdata(t *testing.T) {
+	telegraf := receiver(t, "telegraf")
+	outputs := perfOutputs(t)
+	dir := publicTempDir(t)
+	var inputs strings.Builder
+	want := make(map[string]map[string]any) // fields by output and label
+	for i, output := range outputs {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.WriteFile(path, []byte(output.stdout), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&inputs, "[[inputs.exec]]\ncommands = [\"/bin/cat %s\"]\ndata_format = \"nagios\"\n", path)
+		fmt.Fprintf(&inputs, "[inputs.exec.tags]\noutput = %q\n", output.name)
+		for label, item := range output.items {
+			fields := map[string]any{"value": float64(item.Value), "unit": item.Unit}
+			if !growthPattern.MatchString(label + "=0") {
+				fields["min"] = 0.0
+			}
+			addTelegrafRange(t, fields, "warning", item.Warn)
+			addTelegrafRange(t, fields, "critical", item.Crit)
+			want[output.name+" "+label] = fields
+		}
+	}
+	file := filepath.Join(publicTempDir(t), "metrics.json")
+	startDaemon(t, root, telegraf, writeConfig(t, "telegraf.conf", fmt.Sprintf(telegrafConfig, file, inputs.String())))
+	got := make(map[string]map[string]any)
+	waitFor(t, "all outputs", func() (bool, any) {
+		objects, _ := jsonLines(t, file)
+		for _, object := range objects {
+			if object["name"] != "nagios" {
+				continue
+			}
+			tags, fields := object["tags"].(map[string]any), object["fields"].(map[string]any)
+			fields["unit"] = ""
+			if unit, ok := tags["unit"]; ok {
+				fields["unit"] = unit
+			}
+			got[fmt.Sprintf("%s %s", tags["output"], tags["perfdata"])] = fields
+		}
+		return len(got) >= len(want), len(got)
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +telegraf):\n%s", diff)
+	}
+}
+
+// addTelegrafRange adds the fields that telegraf makes of a range. They are those of the plugin guidelines, but for
+// three differences.
+func addTelegrafRange(t *testing.T, fields map[string]any, name, text string) {
+	t.Helper()
+	if text == "" {
+		return
+	}
+	low, high := "_lt", "_gt"
+	inside, isInside := strings.CutPrefix(text, "@")
+	if isInside {
+		low, high = "_le", "_ge"
+	}
+	start, end, hasStart := strings.Cut(inside, ":")
+	if !hasStart {
+		start, end = "0", start
+	}
+	limit := func(text, none string) float64 {
+		if text == "" || text == "~" {
+			text = none
+		}
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	switch {
+	case isInside && (!hasStart || end == ""):
+		return // it knows neither @10 nor @10:
+	case isInside:
+		start = "0" // of @10:20 it loses the start
+	}
+	fields[name+low] = limit(start, fmt.Sprint(math.SmallestNonzeroFloat64)) // instead of minus infinity
+	fields[name+high] = limit(end, fmt.Sprint(math.MaxFloat64))
 }
 
 // awaitListener waits until a first message can be sent.
