@@ -117,12 +117,12 @@ func TestSnapshotSchema(t *testing.T) {
 	})
 }
 
-// copyOfSpool copies the queues alone to another directory: nothing in it shows whether Postfix runs.
+// copyOfSpool copies the queues and defer logs alone to another directory: nothing in it shows whether Postfix runs.
 func copyOfSpool(t *testing.T) (dir string) {
 	t.Helper()
 	dir = publicTempDir(t)
-	for _, queue := range queueNames {
-		if r := root.run(t, "cp", "-a", filepath.Join(spoolDir, queue), dir); r.exitCode != 0 {
+	for _, name := range append([]string{"defer"}, queueNames...) {
+		if r := root.run(t, "cp", "-a", filepath.Join(spoolDir, name), dir); r.exitCode != 0 {
 			t.Fatal(r)
 		}
 	}
