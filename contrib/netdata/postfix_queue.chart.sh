@@ -3,7 +3,7 @@
 # postfix_queue_emit. Install it into Netdata's directory charts.d (Debian: /usr/lib/netdata/charts.d, elsewhere
 # /usr/libexec/netdata/charts.d), and its configuration as /etc/netdata/charts.d/postfix_queue.conf.
 #
-# To see what the module sees: sudo -u netdata postfix_queue_emit --check -v
+# To see what the module sees: runuser -u netdata -- postfix_queue_emit --check -v
 
 # Settings are looked up by name.
 # shellcheck disable=SC2034
