@@ -46,7 +46,7 @@ object Host "mx1.example.org" {
 		for from, to := range map[string]string{
 			"fleet/prometheus.yml": "prometheus.yml",
 			"prometheus/rules.yml": "postfix_queue.yml",
-			"prometheus/fleet.yml": "fleet.yml",
+			"prometheus/fleet.yml": "postfix_queue_fleet.yml",
 		} {
 			content := readContrib(t, filepath.Join("../contrib", from))
 			if err := os.WriteFile(filepath.Join(dir, to), []byte(content), 0o644); err != nil {
