@@ -5,8 +5,10 @@ set -eu
 
 packager=$1 tree=$2
 
-# An apk's description has one line.
+# An apk's description has one line. nfpm leaves the end of a pre-release out of the version of an Arch Linux package without
+# an epoch, and pacman would then take 1.0.0-rc1 for 1.0.0: so here is the whole version, as pacman orders it.
 case $packager in
+archlinux) sed "s/^version: .*/version: $(printf %s "$VERSION" | tr -d -)\nversion_schema: none/" nfpm.yaml ;;
 apk) awk '/^description:/ {print "description: monitor the Postfix mail queue"; skip = 1; next} /^[^ ]/ {skip = 0} !skip' nfpm.yaml ;;
 *) cat nfpm.yaml ;;
 esac

@@ -283,6 +283,48 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
+// TestPrerelease makes packages of a pre-release: every system must take its version for an older one than 1.0.0. What is
+// in them does not matter here.
+func TestPrerelease(t *testing.T) {
+	build, out := t.TempDir(), t.TempDir()
+	for _, file := range []string{
+		"check_postfix_queue", "postfix_queue_emit", "check_postfix_queue.8.gz", "postfix_queue_emit.1.gz",
+		"THIRD-PARTY-NOTICES", "changelog",
+	} {
+		if err := os.WriteFile(filepath.Join(build, file), []byte("of no matter\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pack := exec.CommandContext(t.Context(), "./package.sh", "amd64", "deb", "rpm", "apk", "archlinux")
+	pack.Env = append(os.Environ(), "VERSION=1.0.0-rc1", "BUILD="+build, "OUT="+out, "SOURCE_DATE_EPOCH=1767225600",
+		"NFPM=go tool -modfile=tools.mod nfpm")
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const (
+		olderDeb = `dpkg --compare-versions 1.0.0~rc1-1 lt 1.0.0-1 && echo older`
+		olderRPM = `rpm --eval '%{lua:print(rpm.vercmp("1.0.0~rc1-1", "1.0.0-1"))}'`
+	)
+	tests := map[string]struct{ needs, print, want string }{ // by the suffix; print is a shell command
+		".deb":         {"dpkg-deb", `dpkg-deb -f "$1" Version && ` + olderDeb, "1.0.0~rc1-1\nolder\n"},
+		".rpm":         {"rpm", `rpm -qp --qf '%{EVR}\n' "$1" && ` + olderRPM, "1.0.0~rc1-1\n-1\n"},
+		".apk":         {"tar", `tar -xzOf "$1" .PKGINFO 2>/dev/null | grep ^pkgver`, "pkgver = 1.0.0_rc1-r1\n"},
+		".pkg.tar.zst": {"zstd", `tar --zstd -xOf "$1" .PKGINFO | grep ^pkgver`, "pkgver = 1.0.0rc1-1\n"},
+	}
+	for suffix, tt := range tests {
+		t.Run(suffix, func(t *testing.T) {
+			need(t, tt.needs)
+			paths, err := filepath.Glob(out + "/*" + suffix)
+			if err != nil || len(paths) != 1 {
+				t.Fatal(paths, err)
+			}
+			if got := command(t, "", "sh", "-c", tt.print, "sh", paths[0]); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestMakeInstall installs what is built without Go, which root often has not in its PATH, and removes it again.
 func TestMakeInstall(t *testing.T) {
 	root := t.TempDir()
