@@ -17,7 +17,7 @@ import (
 
 // elsewhere has the commands of the documents that TestDocuments does not run, and what does.
 var elsewhere = map[string]string{
-	"apt install ./postfix-queue-monitor_0.1.0-1_amd64.deb":           "packaging/roots.sh",
+	"apt install ./postfix-queue-monitor_*_amd64.deb":                 "packaging/roots.sh",
 	"apt install -y nagios-nrpe-server nagios-nrpe-plugin":            "integration/install.sh",
 	"apt install -y icinga2":                                          "integration/install.sh",
 	"apt install -y prometheus-node-exporter curl":                    "integration/install.sh",
