@@ -22,7 +22,9 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -260,16 +262,42 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestReproducible builds the packages for one architecture in another clone, with other settings, and compares.
+// TestReproducible builds the packages for one architecture in another clone, with other settings, with nothing in Go's
+// caches and, if this is root, as another user, and compares. Only nfpm is not built again: that takes a minute.
 func TestReproducible(t *testing.T) {
-	clone := filepath.Join(t.TempDir(), "elsewhere")
-	command(t, "", "git", "clone", "-q", "..", clone)
+	const stranger = 12345
+	dir, err := os.MkdirTemp("", "elsewhere") // others can enter it, unlike that of t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	clone, nfpm := filepath.Join(dir, "clone"), filepath.Join(dir, "nfpm")
+	command(t, "", "git", "clone", "-q", "--no-hardlinks", "..", clone) // it gets another owner
 	if diff := command(t, "..", "git", "status", "--porcelain"); diff != "" {
 		t.Logf("not of what is committed:\n%s", diff)
 	}
-	build := exec.CommandContext(t.Context(), "sh", "-c", `umask 077; exec make package OUT=build/again BUILD=build/again`)
+	command(t, "..", "go", "build", "-modfile=tools.mod", "-o", nfpm, "github.com/goreleaser/nfpm/v2/cmd/nfpm")
+
+	modules := strings.TrimSpace(command(t, "", "go", "env", "GOMODCACHE"))
+	env := append(os.Environ(), "HOME="+dir, "GOCACHE="+dir+"/cache", "GOMODCACHE="+dir+"/modules", "GOFLAGS=-modcacherw")
+	fill := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...", "./packaging/...")
+	fill.Dir, fill.Env = clone, append(slices.Clone(env), "GOPROXY=file://"+modules+"/cache/download")
+	if out, err := fill.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+
+	build := exec.CommandContext(t.Context(), "sh", "-c",
+		`umask 077; exec make package OUT=build/again BUILD=build/again NFPM="$0"`, nfpm)
 	build.Dir = clone
-	build.Env = append(os.Environ(), "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm", "GOARM=7")
+	build.Env = append(env, "GOPROXY=off", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm", "GOARM=7")
+	if os.Geteuid() == 0 {
+		command(t, "", "chown", "-R", strconv.Itoa(stranger), dir)
+		build.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}}
+	}
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -283,8 +311,8 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// TestPrerelease makes packages of a pre-release: every system must take its version for an older one than 1.0.0. What is
-// in them does not matter here.
+// TestPrerelease makes packages of a pre-release: every system must take its version for an older one than 1.0.0. What
+// is in them does not matter here.
 func TestPrerelease(t *testing.T) {
 	build, out := t.TempDir(), t.TempDir()
 	for _, file := range []string{
