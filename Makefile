@@ -20,12 +20,12 @@ PLUGINDIR  ?= $(firstword $(wildcard $(addprefix /usr/,lib/nagios/plugins lib64/
 # Where make build puts things, and make package.
 BUILD ?= build
 OUT   ?= build
-export BUILD OUT ARCHES DESTDIR BINDIR MANDIR DOCDIR LICENSEDIR BASHDIR FISHDIR ZSHDIR UNITDIR PLUGINDIR
-
 # The architectures and kinds of packages, in nfpm's names.
 ARCHES    ?= amd64 arm64 arm7 riscv64
 PACKAGERS ?= deb rpm apk archlinux
 FUZZTIME  ?= 60s
+# Below the definitions: what is exported counts as defined, so that ?= would leave it empty.
+export BUILD OUT ARCHES DESTDIR BINDIR MANDIR DOCDIR LICENSEDIR BASHDIR FISHDIR ZSHDIR UNITDIR PLUGINDIR
 
 SAMPLE   = testdata/listing/3.7.11/deferred.json
 SCRIPTS  = .ci/run $(wildcard integration/*.sh packaging/*.sh contrib/*/*.sh contrib/*/*.plugin contrib/checkmk/* contrib/*/*.bash contrib/netdata/*.conf)

@@ -202,6 +202,15 @@ func checkLicences(t *testing.T, k kind, files map[string]file) {
 	}
 }
 
+// TestArchitectures fails unless make release alone means every architecture: the CI names fewer.
+func TestArchitectures(t *testing.T) {
+	got := command(t, "..", "env", "-i", "PATH="+os.Getenv("PATH"),
+		"make", "--no-print-directory", "--eval", "arches: ; @echo $(ARCHES)", "arches")
+	if want := "amd64 arm64 arm7 riscv64\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestRun runs the programs of the packages for this machine.
 func TestRun(t *testing.T) {
 	for _, k := range kinds {
