@@ -71,7 +71,11 @@ func (r Reading) Down() *DownError {
 
 // Trace says how the summary was read, and why not in another way.
 func (r Reading) Trace() []string {
-	lines := []string{fmt.Sprintf("source %s: %s, %.3f s", r.Summary.Source, r.Summary.Detail, r.Took.Seconds())}
+	how := "source " + r.Summary.Source
+	if r.Summary.Detail != "" { // something was asked
+		how += ": " + r.Summary.Detail
+	}
+	lines := []string{fmt.Sprintf("%s, %.3f s", how, r.Took.Seconds())}
 	for _, a := range r.PassedOver {
 		lines = append(lines, fmt.Sprintf("not %s: %v", a.Source, a.Err))
 	}
