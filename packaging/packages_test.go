@@ -275,15 +275,10 @@ func TestDependencies(t *testing.T) {
 // caches and, if this is root, as another user, and compares. Only nfpm is not built again: that takes a minute.
 func TestReproducible(t *testing.T) {
 	const stranger = 12345
-	dir, err := os.MkdirTemp("", "elsewhere") // others can enter it, unlike that of t.TempDir
-	if err != nil {
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the other user must be able to enter it
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
 	clone, nfpm := filepath.Join(dir, "clone"), filepath.Join(dir, "nfpm")
 	command(t, "", "git", "clone", "-q", "--no-hardlinks", "..", clone) // it gets another owner
 	if diff := command(t, "..", "git", "status", "--porcelain"); diff != "" {
@@ -302,7 +297,7 @@ func TestReproducible(t *testing.T) {
 	build := exec.CommandContext(t.Context(), "sh", "-c",
 		`umask 077; exec make package OUT=build/again BUILD=build/again NFPM="$0"`, nfpm)
 	build.Dir = clone
-	build.Env = append(env, "GOPROXY=off", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm", "GOARM=7")
+	build.Env = append(slices.Clone(env), "GOPROXY=off", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8", "GOARCH=arm", "GOARM=7")
 	if os.Geteuid() == 0 {
 		command(t, "", "chown", "-R", strconv.Itoa(stranger), dir)
 		build.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}}
