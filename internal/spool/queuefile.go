@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,7 +136,9 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 		return nil
 	}
 	if ok && f.log.isOpen() {
-		err = r.logs.addReasons(m, f.log)
+		if err = r.logs.addReasons(m, f.log); err == nil && lacksTransport(m) {
+			m.ContentFilter, err = r.lateFilter(file)
+		}
 	}
 	switch {
 	case err != nil:
@@ -195,4 +198,21 @@ func isReady(stat *unix.Stat_t) bool {
 func (r *messageReader) passesOver(dir *walkDir, id string) bool {
 	stat, err := dir.fd.statAt(id)
 	return !errors.Is(err, unix.EACCES) && (r.queue == queue.Maildrop || err != nil || !isReady(&stat))
+}
+
+// lacksTransport reports whether mail waits for a transport that its reason does not name, nor what was read of its file.
+func lacksTransport(m *queue.Message) bool {
+	return m.ContentFilter == "" && slices.ContainsFunc(m.Recipients, func(r queue.Recipient) bool {
+		return strings.HasSuffix(r.Reason, "mail transport unavailable") // qmgr_transport.c
+	})
+}
+
+// lateFilter returns the content filter that is behind the content, where a FILTER action puts it. Few messages have it,
+// so that part of a file is read only if something depends on it.
+func (r *messageReader) lateFilter(f queueFile) (string, error) {
+	rules := r.rules
+	rules.readAll = true
+	var m queue.Message
+	_, err := r.window.readEnvelope(f, rules, &m)
+	return m.ContentFilter, err
 }

@@ -350,6 +350,26 @@ func TestSpoolWithAndWithoutReasons(t *testing.T) {
 	}
 }
 
+// The content filter of a FILTER action is behind the content of the message.
+func TestContentFilterBehindTheContent(t *testing.T) {
+	s := newSpool(t)
+	content := strings.Repeat("x", 10_000)
+	file := sizeRec(len(content), 1) + rec('T', "7 0") + rec('S', "a@example.com") + rec('R', "b@example.org") +
+		rec('M', "") + content + rec('X', "") + rec('L', "nosuch:next.example") + rec('E', "")
+	writeFile(t, filepath.Join(s.Dir, "deferred/A/A1"), file, 0o700)
+	for reason, want := range map[string]string{"mail transport unavailable": "nosuch:next.example", "late": ""} {
+		writeFile(t, filepath.Join(s.Dir, "defer/A/A1"), "recipient=b@example.org\nreason="+reason+"\n\n", 0o600)
+		_, err := s.Read(t.Context(), queue.WithReasons, func(m *queue.Message) {
+			if m.ContentFilter != want || len(m.Recipients) != 1 || m.Recipients[0].Reason != reason {
+				t.Errorf("%s: content filter %q, recipients %v", reason, m.ContentFilter, m.Recipients)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The preloaded beginning of a file is not taken for that of the next one.
 func TestPreloadIsForOneFile(t *testing.T) {
 	open := func(content string) queueFile {
