@@ -111,7 +111,7 @@ func TestSnapshotSchema(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { verify(t, tt.as, tt.args, tt.exitCode, tt.is) })
 	}
-	l.postfixInstance.stop()
+	l.stop()
 	t.Run("down", func(t *testing.T) {
 		verify(t, root, nil, 1, func(l []instance) bool { return !l[0].Up && l[0].Down != "" })
 	})
