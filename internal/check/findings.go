@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -220,8 +219,14 @@ func progressLines(s *queue.Summary) (lines []queue.Text) {
 	return lines
 }
 
-// canBeTyped matches what a shell takes as it is, and Icinga and Nagios pass on.
-var canBeTyped = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@+=:/-]{0,127}$`)
+// canBeTyped reports whether a shell takes a text as it is, and Icinga and Nagios pass it on.
+func canBeTyped(text string) bool {
+	const (
+		first  = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+		others = first + ".@+=:/-"
+	)
+	return text != "" && len(text) <= 128 && strings.Contains(first, text[:1]) && strings.Trim(text, others) == ""
+}
 
 // actLines are the commands to act with on what most of the mail has in common.
 func actLines(r queue.Reading) []queue.Text {
@@ -234,7 +239,7 @@ func actLines(r queue.Reading) []queue.Text {
 	}
 	filter, then, subject := way.filter, way.then, owner.Key
 	dir := r.Instance.ConfigDir
-	if !canBeTyped.MatchString(subject) || dir != "" && !canBeTyped.MatchString(strings.TrimPrefix(dir, "/")) {
+	if !canBeTyped(subject) || dir != "" && !canBeTyped(strings.TrimPrefix(dir, "/")) {
 		return []queue.Text{"act          " + queue.Text(filter) + " cannot be typed safely: postfix_queue_emit -f json --breakdown has it"}
 	}
 	emit, postsuper := "postfix_queue_emit -f ids", "postsuper"

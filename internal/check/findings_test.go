@@ -164,12 +164,16 @@ func TestActLines(t *testing.T) {
 			"act          postfix_queue_emit -f ids -d /etc/postfix-out --login =anna   " +
 				"(piped into postsuper -c /etc/postfix-out -h - it holds them; then lock the account)",
 		},
+		{
+			"the longest", strings.Repeat("a", 128), "", 96, "act          postfix_queue_emit -f ids --login =" +
+				strings.Repeat("a", 128) + "   (piped into postsuper -h - it holds them; then lock the account)",
+		},
 		{"too few", "anna", "", 39, ""},
 	}
 	const refused = "act          login cannot be typed safely: postfix_queue_emit -f json --breakdown has it"
 	for _, login := range []string{
 		"a b", "a;id", "$(id)", "`id`", "a|b", "a&b", "-rf", "a'b", `a"b`, "a\nb", "~", "é", "a>b", "a*", "a!b", "",
-		strings.Repeat("a", 200),
+		strings.Repeat("a", 129),
 	} {
 		tests = append(tests, struct {
 			name, login, dir string

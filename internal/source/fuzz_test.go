@@ -134,7 +134,7 @@ func FuzzInput(f *testing.F) {
 			if len(readings) == 0 {
 				t.Error("no reading")
 			}
-			isSnapshot := snapshotStart.Match(bytes.TrimLeft(content, " \t\r\n"))
+			isSnapshot := snapshotStart().Match(bytes.TrimLeft(content, " \t\r\n"))
 			for _, r := range readings {
 				s := r.Summary
 				switch {

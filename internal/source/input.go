@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -42,7 +41,7 @@ func (in *input) readings(ctx context.Context, q queue.Query) ([]queue.Reading, 
 		return nil, in.explain(ctx, err)
 	}
 	start, _ := r.Peek(peekLength) // short at the end of the input, and the next read returns the error
-	if snapshotStart.Match(start) {
+	if snapshotStart().Match(start) {
 		return in.snapshot(ctx, r, detail, q)
 	}
 	info, err := f.Stat()
@@ -89,7 +88,7 @@ func (in *input) explain(ctx context.Context, err error) error {
 const peekLength = 80
 
 // snapshotStart is the beginning of a snapshot: its first member says what it is.
-var snapshotStart = regexp.MustCompile(`^\{\s*"format"\s*:\s*"` + snapshot.Format + `"`)
+var snapshotStart = whenUsed(`^\{\s*"format"\s*:\s*"` + snapshot.Format + `"`)
 
 func (in *input) snapshot(ctx context.Context, r io.Reader, detail string, q queue.Query) ([]queue.Reading, error) {
 	if !q.Filter.IsZero() {

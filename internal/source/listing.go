@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 
 	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -80,7 +81,7 @@ const hopeless = 1000 // lines
 // line takes a line and reports whether it is part of a listing.
 func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 	switch text := bytes.Trim(line, blanks); {
-	case diagnosticLine.Match(line):
+	case diagnosticLine().Match(line):
 		p.diagnostics += string(line) + "\n"
 		return true
 	case len(text) == 0 && p.text == nil:
@@ -123,7 +124,10 @@ func (p *listingParser) verdict() error {
 	case p.text != nil:
 		err = p.text.verdict()
 	}
-	failed := failureLine.FindString(p.diagnostics)
+	failed := ""
+	if p.diagnostics != "" {
+		failed = failureLine().FindString(p.diagnostics)
+	}
 	switch {
 	case p.foreign != nil:
 		return p.foreign
@@ -140,10 +144,16 @@ var errSaid = errors.New("there is no listing, only diagnostics of Postfix")
 
 var (
 	// diagnosticLine is a line that Postfix's programs write to standard error.
-	diagnosticLine = regexp.MustCompile(`^(postqueue|sendmail|mailq): (warning|error|fatal|panic): `)
+	diagnosticLine = whenUsed(`^(postqueue|sendmail|mailq): (warning|error|fatal|panic): `)
 	// failureLine is one after which there is no listing, or the rest of it is missing.
-	failureLine = regexp.MustCompile(`(?m)^\w+: (error|fatal|panic): .*$`)
+	failureLine = whenUsed(`(?m)^\w+: (error|fatal|panic): .*$`)
 )
+
+// whenUsed compiles an expression when it is used for the first time. Most runs need none: what they take is mostly the
+// start of the program.
+func whenUsed(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // parseJSON reads the output of postqueue -j. The error is errCutOff if the last line has no end.
 func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
@@ -180,9 +190,9 @@ func explainDiagnostics(diagnostics string) error {
 	if reason, ok := cutDiagnostic(diagnostics, "fatal: Queue report unavailable - mail system is down"); ok {
 		return &queue.DownError{Reason: reason}
 	}
-	if m := deniedUser.FindStringSubmatch(diagnostics); m != nil {
+	if m := deniedUser().FindStringSubmatch(diagnostics); m != nil {
 		return fmt.Errorf("%s is not allowed to view the mail queue; as root, on the host of the listing: %s",
 			userOf(m[1], m[2]), addToList("", "authorized_mailq_users", nil, m[1]))
 	}
-	return fmt.Errorf("there is no listing, Postfix says: %s", strings.TrimSpace(failureLine.FindString(diagnostics)))
+	return fmt.Errorf("there is no listing, Postfix says: %s", strings.TrimSpace(failureLine().FindString(diagnostics)))
 }

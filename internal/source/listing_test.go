@@ -388,7 +388,7 @@ func FuzzParseJSON(f *testing.F) {
 		lines := int64(0) // that are whole, and not of Postfix's diagnostics
 		for line := range bytes.Lines(listing) {
 			isWhole := bytes.HasSuffix(line, []byte("\n")) && len(bytes.Trim(line, blanks)) > 0
-			if isWhole && !diagnosticLine.Match(line) {
+			if isWhole && !diagnosticLine().Match(line) {
 				lines++
 			}
 		}
@@ -399,7 +399,7 @@ func FuzzParseJSON(f *testing.F) {
 			t.Errorf("%d of %d unreadable, error %v", unreadable, visited, err)
 		}
 		last := listing[bytes.LastIndexByte(listing, '\n')+1:]
-		if len(bytes.Trim(last, blanks)) > 0 && !diagnosticLine.Match(last) && err == nil {
+		if len(bytes.Trim(last, blanks)) > 0 && !diagnosticLine().Match(last) && err == nil {
 			t.Error("a line without its end passes for whole")
 		}
 	})

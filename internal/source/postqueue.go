@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,8 +62,8 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 		return facts, context.Cause(ctx)
 	case err != nil:
 		return facts, p.explain(ctx, c, stderr, err)
-	case listingErr == nil && failureLine.MatchString(stderr):
-		return facts, fmt.Errorf("the listing is not whole, Postfix says: %s", failureLine.FindString(stderr))
+	case listingErr == nil && stderr != "" && failureLine().MatchString(stderr):
+		return facts, fmt.Errorf("the listing is not whole, Postfix says: %s", failureLine().FindString(stderr))
 	case errors.Is(listingErr, errNotAListing):
 		return facts, fmt.Errorf("what %s prints is not a listing of the queue; run it by hand as this user", c)
 	default:
@@ -73,7 +72,7 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 }
 
 // deniedUser is what postqueue says to a user who may not list the queue.
-var deniedUser = regexp.MustCompile(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
+var deniedUser = whenUsed(`(?m)^postqueue: fatal: User (\S+)\((\d+)\) is not allowed to view the mail queue`)
 
 // explain says what a failure of postqueue means. The exit status is always 69: only the text tells failures
 // apart (postqueue.c, showq_compat.c, mail_conf.c, mail_queue.c of Postfix).
@@ -83,7 +82,7 @@ func (p *Postqueue) explain(ctx context.Context, c command, stderr string, err e
 	if reason, ok := fatal("Queue report unavailable - mail system is down"); ok {
 		return p.system(ctx).unreachable(ctx, reason, queue.Instance{ConfigDir: p.configDir})
 	}
-	if m := deniedUser.FindStringSubmatch(stderr); m != nil {
+	if m := deniedUser().FindStringSubmatch(stderr); m != nil {
 		return p.denied(ctx, m[1], m[2])
 	}
 	if reason, ok := fatal("Connect to the Postfix "); ok && strings.Contains(reason, "Permission denied") {

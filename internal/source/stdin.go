@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"io"
 	"os"
-	"regexp"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +12,7 @@ import (
 // --input. It takes nothing from it. Other data is for somebody else, as in a loop that reads host names.
 func HasListing(stdin *os.File) bool {
 	start, err := peek(stdin)
-	return err == nil && listingStart.Match(start)
+	return err == nil && listingStart().Match(start)
 }
 
 // peek returns the beginning of what is in a pipe now, or follows in a file.
@@ -37,4 +36,4 @@ func peek(f *os.File) ([]byte, error) {
 }
 
 // listingStart is the beginning of a snapshot or of a listing that is not empty.
-var listingStart = regexp.MustCompile(`^\s*(\{\s*"(format|queue_name)"|-+Queue ID-)`)
+var listingStart = whenUsed(`^\s*(\{\s*"(format|queue_name)"|-+Queue ID-)`)

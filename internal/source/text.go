@@ -3,7 +3,6 @@ package source
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -41,9 +40,9 @@ type textParser struct {
 var (
 	// textMessage is the line of a message: ID, marks, size, time, sender. Up to Postfix 2.2 a size of eight digits
 	// touches the mark.
-	textMessage = regexp.MustCompile(`^([0-9A-Za-z]+)(?:([*!#]+) *| +)(\d+) +[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d +(.*)$`)
+	textMessage = whenUsed(`^([0-9A-Za-z]+)(?:([*!#]+) *| +)(\d+) +[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d +(.*)$`)
 	// textSummary is the last line. Only its exact form ends a listing.
-	textSummary = regexp.MustCompile(`^-- (\d+) Kbytes in (\d+) Requests?\.$`)
+	textSummary = whenUsed(`^-- (\d+) Kbytes in (\d+) Requests?\.$`)
 )
 
 // line reads a line and reports whether it is part of a listing, at this place.
@@ -70,10 +69,10 @@ func (p *textParser) line(line []byte) bool {
 		return p.open
 	}
 	p.flush()
-	if p.summary = textSummary.FindStringSubmatch(string(line)); p.summary != nil {
+	if p.summary = textSummary().FindStringSubmatch(string(line)); p.summary != nil {
 		return true
 	}
-	return p.begin(textMessage.FindStringSubmatch(string(line)))
+	return p.begin(textMessage().FindStringSubmatch(string(line)))
 }
 
 // begin begins the message of a line, and reports whether it is one.
