@@ -61,6 +61,7 @@ func TestSoak(t *testing.T) {
 
 	dirs := map[string]string{"root": publicTempDir(t), "nobody": ownedDir(t, "nobody")} // for what the programs write
 	list := soakers(dirs)
+	descriptors := p.descriptors()
 	counts := map[string]int{}
 	began := time.Now()
 	round := 0
@@ -82,6 +83,9 @@ func TestSoak(t *testing.T) {
 		t.Errorf("only %d rounds and %d messages", round, accepted)
 	}
 	noNewProcesses(t, before)
+	if got := p.descriptors(); got != descriptors {
+		t.Errorf("%s has %d descriptors, %d before", masterName, got, descriptors)
+	}
 	verifyFiles(t, dirs)
 }
 
@@ -186,6 +190,16 @@ func lookAtQueue(t *testing.T) map[string]map[string]bool {
 		}
 	}
 	return look
+}
+
+// descriptors is how many descriptors the master has, through which it listens for all services.
+func (p *postfixInstance) descriptors() int {
+	p.t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.master().pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return len(entries)
 }
 
 // settleLog waits until everything that has been logged is in the file: the lines come there one after the other.
