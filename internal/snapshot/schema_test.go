@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"example.org/postfix-queue-monitor/docs"
 	"example.org/postfix-queue-monitor/internal/emit/emittest"
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -27,11 +27,7 @@ type object = map[string]any
 // rawSchema returns the schema as it is written.
 func rawSchema(t *testing.T) (schema object) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/snapshot.schema.json")
-	if err == nil {
-		err = json.Unmarshal(text, &schema)
-	}
-	if err != nil {
+	if err := json.Unmarshal([]byte(docs.SnapshotSchema), &schema); err != nil {
 		t.Fatal(err)
 	}
 	return schema

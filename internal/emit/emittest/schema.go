@@ -1,39 +1,28 @@
 package emittest
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"example.org/postfix-queue-monitor/docs"
 )
 
-// SnapshotSchema returns the schema of snapshots, docs/snapshot.schema.json.
+// SnapshotSchema returns the schema of snapshots, docs/snapshot.schema.json. It is part of the test program, which may
+// run where the repository is not.
 var SnapshotSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	path, err := snapshotSchemaPath()
+	const url = "snapshot.schema.json"
+	document, err := jsonschema.UnmarshalJSON(strings.NewReader(docs.SnapshotSchema))
 	if err != nil {
 		return nil, err
 	}
-	return jsonschema.NewCompiler().Compile(path)
-})
-
-// snapshotSchemaPath finds the schema from the directory of any package, in which its tests run.
-func snapshotSchemaPath() (path string, err error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		path = filepath.Join(dir, "docs", "snapshot.schema.json")
-		_, err = os.Stat(path)
-		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
-			dir, err = parent, nil
-			continue
-		}
-		return path, err
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(url, document); err != nil {
+		return nil, err
 	}
-	return "", err
-}
+	return compiler.Compile(url)
+})
 
 // ValidateSnapshot returns an error, a jsonschema.ValidationError, if the schema refuses a snapshot.
 func ValidateSnapshot(document string) error {
