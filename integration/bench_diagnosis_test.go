@@ -5,12 +5,14 @@ package integration
 import (
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"testing"
 )
 
 // BenchmarkDiagnosis prints what it costs to say what most of the mail has in common, and to say everything with -vv,
 // on a queue of N messages (50000) of which no two have the same login, addresses or reason. OLD names a check of
-// another version to compare with.
+// another version to compare with, CONTENDERS is a regular expression that chooses among the rows.
 func BenchmarkDiagnosis(b *testing.B) {
 	emails := 50_000
 	if n := os.Getenv("N"); n != "" {
@@ -37,11 +39,16 @@ func BenchmarkDiagnosis(b *testing.B) {
 		programContender("emit -f json --breakdown", emitter, "-t", "1000", "-f", "json", "--breakdown"),
 		programContender("emit -f ids", emitter, "-t", "1000", "-f", "ids", "--all-messages"),
 		programContender("postqueue -p", postqueueProgram, "-p"),
+		ordinaryContender("ordinary user: check", check, "-t", "1000"),
+		ordinaryContender("ordinary user: check -vv", check, "-t", "1000", "-vv"),
+		ordinaryContender("ordinary user: emit -f json --breakdown", emitter, "-t", "1000", "-f", "json", "--breakdown"),
 	}
 	if old := os.Getenv("OLD"); old != "" {
 		contenders = append(contenders, programContender("OLD check", old, "--source", "spool", "-t", "1000"),
 			programContender("OLD check -vv", old, "--source", "spool", "-t", "1000", "-vv"))
 	}
+	wanted := regexp.MustCompile(os.Getenv("CONTENDERS"))
+	contenders = slices.DeleteFunc(contenders, func(c contender) bool { return !wanted.MatchString(c.name) })
 	warmRounds, coldRounds := 9, 3
 	if emails > 100_000 {
 		warmRounds, coldRounds = 3, 1 // of many minutes
@@ -67,4 +74,10 @@ func BenchmarkDiagnosis(b *testing.B) {
 func alertContender(name, path string, args ...string) contender {
 	args = append([]string{"-c", `"$@"; [ $? -eq 2 ]`, "sh", path}, args...)
 	return programContender(name, "sh", args...)
+}
+
+// ordinaryContender is a programContender for a user who can read the queue through postqueue alone.
+func ordinaryContender(name, path string, args ...string) contender {
+	args = append([]string{"--reuid=nobody", "--regid=nogroup", "--clear-groups", path}, args...)
+	return programContender(name, "setpriv", args...)
 }

@@ -219,8 +219,11 @@ func wallAndRatio(costs map[string][]cost, name string) string {
 		return "-\t-"
 	}
 	wall := func(c cost) time.Duration { return c.wall }
-	mine, reference := milliseconds(costs[name], wall), milliseconds(costs["postqueue -p"], wall)
-	return fmt.Sprintf("%.1f\t%.2f", mine, mine/reference)
+	mine := milliseconds(costs[name], wall)
+	if len(costs["postqueue -p"]) == 0 { // it was not among those chosen
+		return fmt.Sprintf("%.1f\t-", mine)
+	}
+	return fmt.Sprintf("%.1f\t%.2f", mine, mine/milliseconds(costs["postqueue -p"], wall))
 }
 
 func milliseconds(costs []cost, of func(cost) time.Duration) float64 {
