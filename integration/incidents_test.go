@@ -15,6 +15,7 @@ import (
 // An incident is what an administrator is woken for. All texts are regular expressions.
 type incident struct {
 	name     string
+	section  string // of docs/diagnosis.md; empty: the name
 	settings []string
 	happens  func(t *testing.T, l *lab)
 	args     []string // of the check; -c 4 if nil
@@ -121,6 +122,22 @@ var incidents = []incident{
 		settings: []string{"content_filter=smtp-amavis:[127.0.0.1]:10024"},
 		happens: func(_ *testing.T, l *lab) {
 			l.defers(mails(20, func(i int) mail { return to(fmt.Sprintf("r@d%d.example", i)) }))
+		},
+		line1:    `all: smtp-amavis:\[127[.]0[.]0[.]1\]:10024 transport`,
+		user:     `all: transport`,
+		rows:     []string{problem(20, 20, 20, `.*mail transport unavailable`)},
+		rootRows: []string{problem(20, 20, 20, `smtp-amavis:\[127[.]0[.]0[.]1\]:10024 transport`)},
+	},
+	{
+		name:     "a transport of a FILTER action was removed",
+		section:  "a transport was removed",
+		settings: []string{"smtpd_sender_restrictions=check_sender_access static:{FILTER smtp-amavis:[127.0.0.1]:10024}"},
+		happens: func(_ *testing.T, l *lab) {
+			l.defers(mails(20, func(i int) mail {
+				m := to(fmt.Sprintf("r@d%d.example", i))
+				m.sizeBytes = 20_000 // the filter is behind them
+				return m
+			}))
 		},
 		line1:    `all: smtp-amavis:\[127[.]0[.]0[.]1\]:10024 transport`,
 		user:     `all: transport`,
@@ -386,7 +403,7 @@ func TestIncidents(t *testing.T) {
 						}
 					}
 					if view.name == "root" {
-						verifyDiagnosis(t, i.name, r.stdout)
+						verifyDiagnosis(t, cmp.Or(i.section, i.name), r.stdout)
 					}
 					if len(r.stdout) > 6000 {
 						t.Errorf("%d bytes", len(r.stdout))

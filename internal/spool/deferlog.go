@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -21,28 +20,12 @@ import (
 // deferLogs reads the logs in the directory defer, where bounce(8) notes why the recipients of a message were
 // deferred.
 type deferLogs struct {
-	dir       descriptor // the directory
-	utf8      utf8Setting
-	stopped   func() bool
-	lines     *lines.Reader
-	lastDepth int    // of the log that was found last; -1: none was
-	lastText  string // most reasons are that of the message before
-	listed    []queue.Recipient
-}
-
-// openDeferLogs opens the directory; noFile if it does not exist: Postfix creates it when it needs it.
-func openDeferLogs(path string) (descriptor, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	switch {
-	case err == nil:
-		return descriptor(fd), nil
-	case errors.Is(err, unix.ENOENT):
-		return noFile, nil
-	case errors.Is(err, unix.EACCES):
-		return noFile, denied(path)
-	default:
-		return noFile, fmt.Errorf("cannot read %s: %w", path, err)
-	}
+	*hashedFiles
+	utf8     utf8Setting
+	stopped  func() bool
+	lines    *lines.Reader
+	lastText string // most reasons are that of the message before
+	listed   []queue.Recipient
 }
 
 func newDeferLogs(dir descriptor, rules envelopeRules) *deferLogs {
@@ -50,58 +33,9 @@ func newDeferLogs(dir descriptor, rules envelopeRules) *deferLogs {
 		return nil
 	}
 	return &deferLogs{
-		dir: dir, utf8: rules.utf8, stopped: rules.stopped, lastDepth: -1,
+		hashedFiles: newHashedFiles(dir), utf8: rules.utf8, stopped: rules.stopped,
 		lines: lines.NewReader(bufio.NewReaderSize(nil, windowSize)),
 	}
-}
-
-// open opens a message's log; noFile if it has none. depth is that of the hash directories in which the message
-// was found. Usually both queues are hashed to the same depth. If hash_queue_names lists only one of them, the
-// log is at another depth, mostly that of the log before.
-func (l *deferLogs) open(id string, depth int) (descriptor, error) {
-	first := depth
-	if l.lastDepth >= 0 {
-		first = l.lastDepth
-	}
-	if log, err := l.openAt(id, first); log.isOpen() || err != nil {
-		return log, err
-	}
-	if depth != first {
-		if log, err := l.openAt(id, depth); log.isOpen() || err != nil {
-			return log, err
-		}
-	}
-	for d := range maxHashDepth + 1 {
-		if d == first || d == depth {
-			continue
-		}
-		if d > 0 && !l.hasDir(hashDir(id, d)) {
-			break // and none is deeper
-		}
-		if log, err := l.openAt(id, d); log.isOpen() || err != nil {
-			return log, err
-		}
-	}
-	return noFile, nil
-}
-
-func (l *deferLogs) hasDir(name string) bool {
-	_, err := l.dir.statAt(name)
-	return err == nil
-}
-
-// openAt opens the log at a depth; noFile if there is none.
-func (l *deferLogs) openAt(id string, depth int) (descriptor, error) {
-	log, err := l.dir.openAt(hashedPath(id, depth))
-	switch {
-	case err == nil:
-		log.fetchSoon()
-		l.lastDepth = depth
-		return log, nil
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return noFile, nil
-	}
-	return noFile, err
 }
 
 // addReasons lists the recipients of a message as showq does: first those in its log, with their reasons, then the
@@ -137,9 +71,9 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	return err
 }
 
-// AddReasons adds the deferral reasons in the logs of messages.
+// AddReasons adds the deferral reasons in the logs of messages, and the content filter that a reason depends on.
 func (s *Spool) AddReasons(ctx context.Context, messages []*queue.Message) error {
-	dir, err := openDeferLogs(filepath.Join(s.Dir, "defer"))
+	dir, err := openQueueDir(filepath.Join(s.Dir, "defer"))
 	if err != nil {
 		return err
 	}
@@ -149,7 +83,9 @@ func (s *Spool) AddReasons(ctx context.Context, messages []*queue.Message) error
 	var wg sync.WaitGroup
 	for i, part := range slices.Collect(slices.Chunk(messages, 1+len(messages)/Workers)) {
 		wg.Go(func() {
-			errs[i] = queue.Guard(func() error { return newDeferLogs(dir, rules).addEach(ctx, part, s.readAhead()) })
+			errs[i] = queue.Guard(func() error {
+				return cmp.Or(newDeferLogs(dir, rules).addEach(ctx, part, s.readAhead()), s.addFilters(ctx, part, rules))
+			})
 		})
 	}
 	wg.Wait()

@@ -202,7 +202,7 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 				t.Fatal(err)
 			}
 			writeFile(t, log, "recipient=b@example.com\nreason=late\n\nrecipient=a@example.com\nreason=refused\n\n", 0o600)
-			fd, err := openDeferLogs(dir)
+			fd, err := openQueueDir(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -236,7 +236,7 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 			fd.close()
 		}
 	}
-	if fd, err := openDeferLogs(filepath.Join(t.TempDir(), "defer")); fd != noFile || err != nil {
+	if fd, err := openQueueDir(filepath.Join(t.TempDir(), "defer")); fd != noFile || err != nil {
 		t.Errorf("a directory that is not there: %d, %v", fd, err)
 	}
 }

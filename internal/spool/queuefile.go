@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -137,7 +136,7 @@ func (r *messageReader) readMessage(dir *walkDir, f openFile) error {
 	}
 	if ok && f.log.isOpen() {
 		if err = r.logs.addReasons(m, f.log); err == nil && lacksTransport(m) {
-			m.ContentFilter, err = r.lateFilter(file)
+			m.ContentFilter, err = r.window.readFilter(file, r.rules)
 		}
 	}
 	switch {
@@ -198,21 +197,4 @@ func isReady(stat *unix.Stat_t) bool {
 func (r *messageReader) passesOver(dir *walkDir, id string) bool {
 	stat, err := dir.fd.statAt(id)
 	return !errors.Is(err, unix.EACCES) && (r.queue == queue.Maildrop || err != nil || !isReady(&stat))
-}
-
-// lacksTransport reports whether mail waits for a transport that its reason does not name, nor what was read of its file.
-func lacksTransport(m *queue.Message) bool {
-	return m.ContentFilter == "" && slices.ContainsFunc(m.Recipients, func(r queue.Recipient) bool {
-		return strings.HasSuffix(r.Reason, "mail transport unavailable") // qmgr_transport.c
-	})
-}
-
-// lateFilter returns the content filter that is behind the content, where a FILTER action puts it. Few messages have it,
-// so that part of a file is read only if something depends on it.
-func (r *messageReader) lateFilter(f queueFile) (string, error) {
-	rules := r.rules
-	rules.readAll = true
-	var m queue.Message
-	_, err := r.window.readEnvelope(f, rules, &m)
-	return m.ContentFilter, err
 }

@@ -74,7 +74,7 @@ func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*q
 	logs := noFile
 	if depth == queue.WithReasons {
 		var err error
-		if logs, err = openDeferLogs(filepath.Join(s.Dir, "defer")); err != nil {
+		if logs, err = openQueueDir(filepath.Join(s.Dir, "defer")); err != nil {
 			return err
 		}
 		defer logs.close()

@@ -359,13 +359,23 @@ func TestContentFilterBehindTheContent(t *testing.T) {
 	writeFile(t, filepath.Join(s.Dir, "deferred/A/A1"), file, 0o700)
 	for reason, want := range map[string]string{"mail transport unavailable": "nosuch:next.example", "late": ""} {
 		writeFile(t, filepath.Join(s.Dir, "defer/A/A1"), "recipient=b@example.org\nreason="+reason+"\n\n", 0o600)
-		_, err := s.Read(t.Context(), queue.WithReasons, func(m *queue.Message) {
+		verify := func(m *queue.Message) {
+			t.Helper()
 			if m.ContentFilter != want || len(m.Recipients) != 1 || m.Recipients[0].Reason != reason {
 				t.Errorf("%s: content filter %q, recipients %v", reason, m.ContentFilter, m.Recipients)
 			}
-		})
-		if err != nil {
+		}
+		if _, err := s.Read(t.Context(), queue.WithReasons, verify); err != nil {
 			t.Error(err)
+		}
+		found := &queue.Message{Queue: queue.Deferred, ID: "A1"}
+		moved := &queue.Message{Queue: queue.Active, ID: "A1"}
+		if err := s.AddReasons(t.Context(), []*queue.Message{moved, found}); err != nil {
+			t.Error(err)
+		}
+		verify(found)
+		if moved.ContentFilter != "" {
+			t.Errorf("content filter %q of a file that is not there", moved.ContentFilter)
 		}
 	}
 }
