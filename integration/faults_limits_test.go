@@ -16,7 +16,7 @@ import (
 // What the programs need for each source; the man pages say so. With less the Go runtime may end them.
 const (
 	needsFiles        = 16   // RLIMIT_NOFILE
-	needsAddressSpace = 1e9  // RLIMIT_AS
+	needsAddressSpace = 13e8 // RLIMIT_AS
 	needsData         = 64e6 // RLIMIT_DATA
 	needsStack        = 64e3 // RLIMIT_STACK
 	needsProcesses    = 16   // RLIMIT_NPROC; threads count
@@ -39,7 +39,8 @@ func (f *faults) limits() []group {
 			}
 			for _, limit := range []string{
 				fmt.Sprintf("--nofile=%d", needsFiles), "--nofile=24", "--nofile=64",
-				fmt.Sprintf("--as=%.0f", needsAddressSpace), fmt.Sprintf("--data=%.0f", needsData),
+				fmt.Sprintf("--as=%.0f", needsAddressSpace), "--as=2000000000", "--as=1000000000",
+				fmt.Sprintf("--data=%.0f", needsData),
 				fmt.Sprintf("--stack=%.0f", needsStack), "--stack=unlimited",
 				"--fsize=0", "--cpu=1", "--core=0", "--memlock=0", "--sigpending=0", "--msgqueue=0", "--locks=0",
 			} {
