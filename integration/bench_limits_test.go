@@ -22,8 +22,8 @@ type limitScale struct {
 	spares bool // root is exempt
 }
 
-// BenchmarkLimits prints the smallest limits of resources with which every run of the check succeeds, and the exit codes
-// with less.
+// BenchmarkLimits prints the smallest limits of resources with which every run of the check succeeds, and the exit
+// codes with less.
 func BenchmarkLimits(b *testing.B) {
 	p := startPostfix(b)
 	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
