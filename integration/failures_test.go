@@ -331,7 +331,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 		for _, source := range []string{"auto", "postqueue", "showq", "spool"} {
 			failure{
 				as: root, args: []string{"-d", dir, "--source", source},
-				cause: regexp.QuoteMeta(path) + `.*, and Postfix would run, as root, the programs that it names; .*`,
+				cause: regexp.QuoteMeta(path) + `.*, and Postfix runs, as root, the programs that main.cf names; .*`,
 				check: regexp.QuoteMeta(remedy+path) + "$",
 			}.verify(t)
 		}
@@ -350,7 +350,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 	chmod(t, dir+"/main.cf", 0o664)
 	refused(dir+"/main.cf", "chmod go-w ")
 	chmod(t, dir+"/main.cf", 0o644)
-	if a := root.check(t, "-d", dir); strings.Contains(a.text, "would run, as root") {
+	if a := root.check(t, "-d", dir); strings.Contains(a.text, "runs, as root") {
 		t.Errorf("the configuration of root is refused: %s", a)
 	}
 	if _, err := os.Stat(ran); err != nil {
@@ -361,7 +361,7 @@ func TestConfigOfAnotherUser(t *testing.T) {
 	defer chmod(t, configDir, 0o755)
 	failure{
 		as: root, args: viaPostqueue,
-		cause: `others than root may write to /etc/postfix, .*chmod go-w /etc/postfix`,
+		cause: `users other than root may write to /etc/postfix, .*chmod go-w /etc/postfix`,
 	}.verify(t)
 	if a := nobody.check(t); a.state != "OK" {
 		t.Errorf("an ordinary user is not affected: %s", a)

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,30 +15,42 @@ func TestFleetConfigurations(t *testing.T) {
 	t.Run("Icinga zones", func(t *testing.T) {
 		needIcinga(t)
 		contrib := contribDir(t)
-		// A master that has the command and the service, and a mail host in the zone of a satellite.
-		config := writeConfig(t, "icinga2.conf", `
+		// Who reads the zones has those files that Icinga sends to it: the global ones, and those of its zone.
+		zones := publicTempDir(t)
+		for path, content := range map[string]string{
+			"global-templates/postfix_queue.conf": `include "` + contrib + `/icinga2/postfix_queue.conf"`,
+			"global-templates/service.conf":       `include "` + contrib + `/icinga2/service.conf"`,
+			"global-templates/generic.conf": `
+template Host "generic-host" { check_command = "dummy" }
+template Service "generic-service" { }`,
+			"berlin/mx1.conf": `
+object Host "mx1.example.org" {
+	import "generic-host"
+	vars.agent_endpoint = name
+	vars.postfix = true
+}`,
+		} {
+			path = filepath.Join(zones, path)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for node, zone := range map[string]string{"master1.example.org": "master", "satellite1.example.org": "berlin"} {
+			config := writeConfig(t, "icinga2.conf", `
 include <itl>
 include <plugins>
 const PluginDir = "`+pluginDir+`"
 const PluginContribDir = PluginDir
-const NodeName = "master1.example.org"
-const ZoneName = "master"
+const NodeName = "`+node+`"
+const ZoneName = "`+zone+`"
 include "`+contrib+`/fleet/icinga2-zones.conf"
-template Host "generic-host" { check_command = "dummy" }
-template Service "generic-service" { }
-include "`+contrib+`/icinga2/postfix_queue.conf"
-include "`+contrib+`/icinga2/service.conf"
-object Host "mx1.example.org" {
-	import "generic-host"
-	zone = "berlin"
-	vars.agent_endpoint = name
-	vars.postfix = true
-}
+include_zones "etc", "`+zones+`"
 `)
-		r := runAs(t, "root", icingaProgram, "daemon", "-C", "-c", config, "-D", "DataDir="+publicTempDir(t))
-		if r.exitCode != 0 || !strings.Contains(r.stdout, "Instantiated 1 Service.") ||
-			strings.Contains(r.stdout, "warning") {
-			t.Error(r)
+			r := runAs(t, "root", icingaProgram, "daemon", "-C", "-c", config, "-D", "DataDir="+publicTempDir(t))
+			if r.exitCode != 0 || !strings.Contains(r.stdout, "Instantiated 1 Service.") ||
+				strings.Contains(r.stdout, "warning") {
+				t.Error(node, r)
+			}
 		}
 	})
 	t.Run("Prometheus", func(t *testing.T) {

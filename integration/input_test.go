@@ -123,3 +123,21 @@ func TestInput(t *testing.T) {
 		failure{as: nobody, args: []string{"-i", pipe, "-t", "0.5"}, cause: `input|could not be read within`}.verify(t)
 	})
 }
+
+// A listing that root makes must have standard error in it, because only there postqueue says that Postfix is down.
+// docs/containers.md has this pipe.
+func TestListingWithStandardError(t *testing.T) {
+	p := startPostfix(t)
+	verify := func(exitCode int, want string) {
+		t.Helper()
+		pipe := "sh -c 'exec postqueue -p 2>&1' | " + program(t, checkProgram) + " -i -"
+		if r := root.run(t, "sh", "-c", pipe); r.exitCode != exitCode || !strings.Contains(r.stdout, want) {
+			t.Errorf("want exit code %d and %q, got %s", exitCode, want, r)
+		}
+	}
+	verify(0, "queue is empty")
+	p.waitDeferred(p.send(mail{from: "a@example.com", to: []string{"b@example.org"}}))
+	verify(0, "emails=1;")
+	p.stop()
+	verify(2, "mail system is down")
+}

@@ -61,10 +61,10 @@ put 644 contrib/completion/postfix-queue-monitor.zsh "$ZSHDIR/_postfix_queue_mon
 
 put 644 LICENSE "$LICENSEDIR/LICENSE"
 put 644 "$BUILD/THIRD-PARTY-NOTICES" "$LICENSEDIR/THIRD-PARTY-NOTICES"
-for file in README.md CHANGELOG.md; do
+for file in README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md; do
 	put 644 $file "$DOCDIR/$file"
 done
-find docs contrib -type f | sort | while read -r file; do
+find docs contrib -type f ! -name '*.go' | sort | while read -r file; do
 	put 644 "$file" "$DOCDIR/$file"
 done
 

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// trustConfig returns an error if somebody else than root and the owner, who is root except in tests, may change the
+// trustConfig returns an error if somebody other than root and the owner, who is root except in tests, may change the
 // configuration of this instance: main.cf names the programs that Postfix's own start, and they would run as root.
 // It judges main.cf, its directory, and everything on the way to them, also behind links.
 func (p postfix) trustConfig(owner uint32) error {
@@ -88,10 +88,10 @@ func trustFile(path string, info fs.FileInfo, owner uint32) error {
 	return othersMayChange(path)
 }
 
-const asRoot = "and Postfix would run, as root, the programs that it names"
+const asRoot = "and Postfix runs, as root, the programs that main.cf names"
 
 func othersMayChange(path string) error {
-	return fmt.Errorf("others than root may write to %s, %s; %s", path, asRoot, unless("chmod go-w", path))
+	return fmt.Errorf("users other than root may write to %s, %s; %s", path, asRoot, unless("chmod go-w", path))
 }
 
 // unless says what to do about a configuration that root does not follow unless the command has been given.

@@ -11,7 +11,7 @@ import (
 
 // Somebody is the user who runs the tests, in the place of root.
 func TestTrustConfig(t *testing.T) {
-	const writable = "others than root may write to "
+	const writable = "users other than root may write to "
 	tests := []struct {
 		name    string
 		owner   uint32 // relative to this user
@@ -200,7 +200,7 @@ func TestRootTrustsRootOnly(t *testing.T) {
 	programs := install(t, map[string]string{"postconf": "echo >" + ran, "postqueue": "echo >" + ran})
 	p := newPostfix(configDir, []string{programs}, true)
 	mainCF := configDir + "/main.cf"
-	want := mainCF + " belongs to another user, and Postfix would run, as root, the programs that it names; " +
+	want := mainCF + " belongs to another user, and Postfix runs, as root, the programs that main.cf names; " +
 		"run this as an ordinary user, or, if the configuration can be trusted, as root: chown -h root " + mainCF
 	for _, name := range []string{AutoName, PostqueueName, ShowqName, SpoolName} {
 		sources, _, err := p.candidates(t.Context(), name, 0)
