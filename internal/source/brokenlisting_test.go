@@ -148,6 +148,26 @@ func TestEndlessRubbish(t *testing.T) {
 	}
 }
 
+// Of many diagnostics those are kept that matter, wherever they are.
+func TestManyDiagnostics(t *testing.T) {
+	const fatal = "postqueue: fatal: the queue is broken"
+	warnings := strings.Repeat("postqueue: warning: unused parameter\n", 10_000)
+	for name, text := range map[string]string{
+		"before them": fatal + "\n" + warnings, "among them": warnings + fatal + "\n" + warnings, "behind them": warnings + fatal,
+		"with a long one": "postqueue: warning: " + strings.Repeat("x", 1<<20) + "\n" + fatal,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := listingParser{visit: func(*queue.Message) {}}
+			if err := p.parse(strings.NewReader(text)); !errors.Is(err, errSaid) || !strings.Contains(p.diagnostics, fatal) {
+				t.Errorf("%v, %q", err, p.diagnostics)
+			}
+			if len(p.diagnostics) > 2*keepDiagnostics {
+				t.Errorf("%d bytes are kept", len(p.diagnostics))
+			}
+		})
+	}
+}
+
 // limited reads a line as many times as given.
 type limited struct {
 	text  string

@@ -118,11 +118,17 @@ func (g *pipeReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// maxOutput is the most that output takes, in bytes.
+const maxOutput = 64 << 10
+
 // output returns the lines that the command prints, without surrounding white space.
 func (c command) output(ctx context.Context) ([]string, error) {
 	var text strings.Builder
 	stderr, err := c.run(ctx, func(r io.Reader) error {
-		_, err := io.Copy(&text, io.LimitReader(r, 64<<10))
+		n, err := io.Copy(&text, io.LimitReader(r, maxOutput+1))
+		if n > maxOutput {
+			return fmt.Errorf("%s prints more than %d KiB; run it by hand as this user", c, maxOutput>>10)
+		}
 		return err
 	})
 	if err != nil {

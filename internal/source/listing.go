@@ -38,7 +38,7 @@ type listingParser struct {
 	text *textParser
 
 	visit       func(*queue.Message)
-	diagnostics string // of Postfix: lines with their ends
+	diagnostics string // of Postfix: lines with their ends, as many as matter
 	foreign     error  // the first line that is not part of a listing
 	useless     int    // lines that are not
 }
@@ -82,7 +82,7 @@ const hopeless = 1000 // lines
 func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 	switch text := bytes.Trim(line, blanks); {
 	case diagnosticLine().Match(line):
-		p.diagnostics += string(line) + "\n"
+		p.note(line)
 		return true
 	case len(text) == 0 && p.text == nil:
 		return true
@@ -98,6 +98,18 @@ func (p *listingParser) line(line []byte, isLast bool, err error) bool {
 		return p.text.line(line)
 	}
 	return false
+}
+
+// note keeps a diagnostic. Of many it keeps the first ones, and the first ones that say more than a warning.
+func (p *listingParser) note(line []byte) {
+	line = line[:min(len(line), keepDiagnostics/4)]
+	limit := keepDiagnostics
+	if failureLine().Match(line) || bytes.Contains(line, []byte(systemDown)) {
+		limit *= 2
+	}
+	if len(p.diagnostics)+len(line) < limit {
+		p.diagnostics += string(line) + "\n"
+	}
 }
 
 // notPart returns the error for a line that is not part of a listing.

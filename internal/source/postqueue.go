@@ -46,8 +46,9 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 	var listingErr error
 	stderr, err := c.run(ctx, func(r io.Reader) error {
 		listingErr = parser.parse(r)
-		// If the listing could be read to its end, postqueue knows best what is wrong with it.
-		if errors.Is(listingErr, os.ErrDeadlineExceeded) || errors.As(listingErr, new(*fs.PathError)) {
+		// If the listing could be read to its end, postqueue knows best what is wrong with it. If not, it must not
+		// wait for somebody who reads the rest.
+		if parser.isHopeless() || errors.Is(listingErr, os.ErrDeadlineExceeded) || errors.As(listingErr, new(*fs.PathError)) {
 			return listingErr
 		}
 		return nil
@@ -60,7 +61,7 @@ func (p *Postqueue) list(ctx context.Context, format string, visit func(*queue.M
 	switch {
 	case ctx.Err() != nil:
 		return facts, context.Cause(ctx)
-	case err != nil:
+	case err != nil && !parser.isHopeless():
 		return facts, p.explain(ctx, c, stderr, err)
 	case listingErr == nil && stderr != "" && failureLine().MatchString(stderr):
 		return facts, fmt.Errorf("the listing is not whole, Postfix says: %s", failureLine().FindString(stderr))

@@ -319,6 +319,33 @@ func TestPostqueueHangs(t *testing.T) {
 	}
 }
 
+// A postqueue whose output is no listing does not wait for somebody who reads all of it.
+func TestPostqueueWithoutListing(t *testing.T) {
+	for name, tt := range map[string]struct{ line, want string }{
+		"words":   {"not a listing", " -j prints is not a listing of the queue; run it by hand as this user"},
+		"objects": {"{x}", errNoListing.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := install(t, map[string]string{"postqueue": "yes '" + tt.line + "'"})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := (&Postqueue{newPostfix("", []string{dir}, false)}).Read(ctx, queue.Envelopes, func(*queue.Message) {})
+			if err == nil || !strings.HasSuffix(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// Nor does a postconf that prints more than settings.
+func TestEndlessPostconf(t *testing.T) {
+	dir := install(t, map[string]string{"postconf": "yes setting"})
+	_, err := command{filepath.Join(dir, "postconf"), nil}.output(t.Context())
+	if err == nil || !strings.HasSuffix(err.Error(), "prints more than 64 KiB; run it by hand as this user") {
+		t.Error(err)
+	}
+}
+
 // What a postqueue leaves behind ends with it, even if it holds nothing open.
 func TestPostqueueLeavesNothingBehind(t *testing.T) {
 	for name, rest := range map[string]string{"done": "echo '" + jsonLine + "'", "failed": "exit 69"} {
