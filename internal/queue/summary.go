@@ -250,17 +250,22 @@ func (t *Tally) add(m *Message, recipients int64) {
 	if m.ForcedExpire {
 		t.ForcedExpire++
 	}
-	if !m.Arrival.IsZero() && (t.Oldest.IsZero() || m.Arrival.Before(t.Oldest)) {
-		t.Oldest = m.Arrival
+	t.addArrival(m.Arrival)
+}
+
+func (t *Tally) addArrival(arrival time.Time) {
+	if !arrival.IsZero() && (t.Oldest.IsZero() || arrival.Before(t.Oldest)) {
+		t.Oldest = arrival
 	}
 }
 
-// Add adds the numbers of another set of messages. No sum overflows.
+// Add adds another set of messages, histograms aside. No sum overflows.
 func (t *Tally) Add(other *Tally) {
 	t.Messages = addSaturating(t.Messages, other.Messages)
 	t.SizeBytes = addSaturating(t.SizeBytes, other.SizeBytes)
 	t.Recipients = addSaturating(t.Recipients, other.Recipients)
 	t.ForcedExpire = addSaturating(t.ForcedExpire, other.ForcedExpire)
+	t.addArrival(other.Oldest)
 }
 
 // Age returns the age of the oldest message: 0 if there is none or if it arrived in the future.

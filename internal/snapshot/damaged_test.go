@@ -94,6 +94,34 @@ func TestMembersThatAreMissingTwiceOrContradictory(t *testing.T) {
 			regexp.MustCompile(`"taken": \d+`).ReplaceAllString(whole, `"taken": 9000000000000000000`),
 			"taken is 9000000000000000000",
 		},
+		"an arrival beyond any calendar": {
+			regexp.MustCompile(`"oldest_arrival": \d+`).ReplaceAllString(whole, `"oldest_arrival": 9000000000000000000`),
+			"oldest_arrival is 9000000000000000000",
+		},
+		"an arrival before there were any": {
+			regexp.MustCompile(`"oldest_arrival": \d+`).ReplaceAllString(whole, `"oldest_arrival": -1`),
+			"oldest_arrival is -1",
+		},
+		"an arrival of the queues alone": {
+			regexp.MustCompile(`("total": \{[^}]*),\s*"oldest_arrival": \d+`).ReplaceAllString(whole, "$1"),
+			"total: oldest_arrival is missing",
+		},
+		"an arrival that is not that of a queue": {
+			regexp.MustCompile(`("total": \{[^}]*"oldest_arrival": )\d+`).ReplaceAllString(whole, "${1}5"),
+			"oldest_arrival: the total and the queues contradict each other",
+		},
+		"ages as of no time": {
+			regexp.MustCompile(`"until": \d+`).ReplaceAllString(whole, `"until": -5`),
+			"until is -5",
+		},
+		"a filter by more years than there are": {
+			once(`"up": true`, `"up": true, "filter_older_than": 9223372036854775807`),
+			"filter_older_than is 9223372036854775807",
+		},
+		"a trouble since no time": {
+			once(`"up": true`, `"up": true, "troubles": [{"name": "x", "severity": "remark", "since": 9000000000000000000}]`),
+			"troubles: x: since is 9000000000000000000",
+		},
 		"arrivals absent": {
 			regexp.MustCompile(`"oldest_arrival": \d+,`).ReplaceAllString(whole, ``),
 			"oldest_arrival is missing",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -212,6 +213,13 @@ func (i *instance) checkSum(s *queue.Summary) error {
 			return fmt.Errorf("%s: the total is %d, but the queues add up to %d", name, numbers[0], numbers[1])
 		}
 	}
+	switch total := s.Total.Oldest; {
+	case sum.Oldest.IsZero():
+	case total.IsZero():
+		return errors.New("total: oldest_arrival is missing")
+	case total.After(sum.Oldest), isWhole && !total.Equal(sum.Oldest):
+		return errors.New("oldest_arrival: the total and the queues contradict each other")
+	}
 	return nil
 }
 
@@ -223,10 +231,11 @@ func toFilter(f queue.Filter) filter {
 }
 
 func (doc *filter) toQueue() (queue.Filter, error) {
-	f := queue.Filter{Queues: doc.Queues, OlderThan: time.Duration(doc.OlderThan) * time.Second}
-	if f.OlderThan < 0 {
-		return f, errors.New("filter_older_than is negative")
+	const longest = int64(math.MaxInt64 / time.Second)
+	if doc.OlderThan < 0 || doc.OlderThan > longest {
+		return queue.Filter{}, fmt.Errorf("filter_older_than is %d", doc.OlderThan)
 	}
+	f := queue.Filter{Queues: doc.Queues, OlderThan: time.Duration(doc.OlderThan) * time.Second}
 	for i, name := range f.Queues {
 		if !slices.Contains(queue.Names(), name) || slices.Contains(f.Queues[:i], name) {
 			return f, fmt.Errorf(`filter_queues: "%s" is unknown or there twice`, name)
@@ -275,7 +284,19 @@ func (doc *tally) toQueue() (queue.Tally, error) {
 		*member.to = *member.value
 	}
 	if doc.Oldest != nil {
-		t.Oldest = time.Unix(*doc.Oldest, 0)
+		var err error
+		if t.Oldest, err = toTime("oldest_arrival", *doc.Oldest); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// toTime returns a time of a document, in seconds since 1970. It must lie in the years up to 9999.
+func toTime(member string, seconds int64) (time.Time, error) {
+	t := time.Unix(seconds, 0)
+	if !queue.ArrivalTime(seconds).Equal(t) {
+		return t, fmt.Errorf("%s is %d", member, seconds)
 	}
 	return t, nil
 }
@@ -289,10 +310,14 @@ func (doc *tally) histograms(taken time.Time) (*queue.Histograms, error) {
 				return nil, err
 			}
 		}
+		until, err := toTime("until", doc.Ages.Until)
+		if err != nil {
+			return nil, err
+		}
 		return &queue.Histograms{
 			Ages:  queue.Histogram{Bounds: doc.Ages.Bounds, Counts: doc.Ages.Counts, Sum: doc.Ages.Sum},
 			Sizes: queue.Histogram{Bounds: doc.Sizes.Bounds, Counts: doc.Sizes.Counts, Sum: doc.Sizes.Sum},
-			Until: time.Unix(doc.Ages.Until, 0),
+			Until: until,
 		}, nil
 	case *doc.Messages == 0:
 		return queue.NewHistograms(taken), nil

@@ -551,8 +551,10 @@ var beyondSchema = map[string]string{
 	"more expire than are":      "it does not compare numbers",
 	"more arrived than are":     "it does not compare numbers",
 	"bounds that do not ascend": "it does not compare numbers",
-	"a bound too many":          "it does not compare lengths",
-	"a count too many":          "it does not compare lengths",
+
+	"an arrival that is not that of a queue": "it does not compare numbers",
+	"a bound too many":                       "it does not compare lengths",
+	"a count too many":                       "it does not compare lengths",
 }
 
 // verifySchema fails unless the schema refuses a damaged document, if it can.

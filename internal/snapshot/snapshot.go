@@ -69,12 +69,12 @@ func Read(r io.Reader, now time.Time) (readings []queue.Reading, taken time.Time
 		return nil, taken, damaged("version %d", doc.Version)
 	case doc.Taken == nil:
 		return nil, taken, damaged("taken is missing")
-	case !queue.ArrivalTime(*doc.Taken).Equal(time.Unix(*doc.Taken, 0)):
-		return nil, taken, damaged("taken is %d", *doc.Taken)
 	case len(doc.Instances) > maxInstances:
 		return nil, taken, damaged("%d instances", len(doc.Instances))
 	}
-	taken = time.Unix(*doc.Taken, 0)
+	if taken, err = toTime("taken", *doc.Taken); err != nil {
+		return nil, taken, damaged("%w", err)
+	}
 	labels := map[string]bool{}
 	for _, i := range doc.Instances {
 		reading, err := i.reading(now, taken)

@@ -382,7 +382,7 @@ func TestTroublesAreReadBack(t *testing.T) {
 		{Name: "clock", Severity: queue.Remark, Messages: 2},
 	}
 	s := &queue.Summary{
-		Taken: now, AsOf: now, Source: queue.SpoolName, Troubles: troubles, Total: queue.Tally{Messages: 3},
+		Taken: now, AsOf: now, Source: queue.SpoolName, Troubles: troubles, Total: queue.Tally{Messages: 3, Oldest: since},
 		Queues:   map[queue.Name]*queue.Tally{queue.Incoming: {Messages: 3, Oldest: since}},
 		Arrivals: &queue.Arrivals{Last5m: 1, Last1h: 2, Ahead: 3}, Expiring: new(int64(1)),
 		Space: &queue.Space{FreeBytes: 5, FreeInodes: new(int64(6))},

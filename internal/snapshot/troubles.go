@@ -3,7 +3,6 @@ package snapshot
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 )
@@ -108,7 +107,10 @@ func fromTroubles(doc []trouble) (list []queue.Trouble, err error) {
 			FreeBytes: row.FreeBytes, NeededBytes: row.NeededBytes,
 		}
 		if row.Since != 0 {
-			t.Since = time.Unix(row.Since, 0)
+			var err error
+			if t.Since, err = toTime(row.Name+": since", row.Since); err != nil {
+				return nil, err
+			}
 		}
 		list = append(list, t)
 	}
