@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
 	"example.org/postfix-queue-monitor/internal/spool"
@@ -44,7 +43,7 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 		Dir: dir, MaxOpenFiles: maxOpenFiles,
 		MailVersion: func() string { return p.mailVersion(ctx) },
 		UTF8:        sync.OnceValue(func() bool { return p.showsUTF8(ctx) }),
-		Lifetimes:   sync.OnceValues(func() (mail, bounces time.Duration) { return p.lifetimes(ctx) }),
+		Lifetimes:   sync.OnceValues(func() (spool.Lifetimes, error) { return p.lifetimes(ctx) }),
 	}, system, false}
 	showq := &Showq{system, queue.Instance{ConfigDir: p.configDir}}
 	switch name {

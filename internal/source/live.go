@@ -51,9 +51,10 @@ func (l *live) Limits(ctx context.Context) queue.Limits {
 	if l.postfix == nil {
 		return queue.Limits{Active: defaultActiveLimit, RunDelay: defaultRunDelay}
 	}
+	runDelay, _ := l.postfix.duration(ctx, "queue_run_delay", "s", defaultRunDelay)
 	return queue.Limits{
 		Active:   l.postfix.number(ctx, "qmgr_message_active_limit", defaultActiveLimit),
-		RunDelay: l.postfix.duration(ctx, "queue_run_delay", "s", defaultRunDelay),
+		RunDelay: runDelay,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"example.org/postfix-queue-monitor/internal/spool"
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
@@ -118,15 +119,21 @@ func (p postfix) mailSystem(ctx context.Context, queueDir string) mailSystem {
 	return mailSystem{queueDir, p.setting(ctx, "queue_service_name"), p.setting(ctx, "showq_service_name")}
 }
 
-// setting returns a parameter of main.cf, empty if it is not set or cannot be had. It does not ask postconf if
-// main.cf has a plain value. What master.cf says with -o is not read.
+// setting returns a parameter of main.cf, empty if it is not set or cannot be had.
 func (p postfix) setting(ctx context.Context, parameter string) string {
-	value, err := p.plainSetting(parameter, "")
-	if errors.Is(err, errNotPlain) {
-		values, _ := p.settings(ctx, parameter)
-		return values[0]
-	}
+	value, _ := p.lookUp(ctx, parameter)
 	return value
+}
+
+// lookUp returns a parameter of main.cf, empty if it is not set. It does not ask postconf if main.cf has a plain value.
+// What master.cf says with -o is not read.
+func (p postfix) lookUp(ctx context.Context, parameter string) (value string, err error) {
+	value, err = p.plainSetting(parameter, "")
+	if errors.Is(err, errNotPlain) {
+		values, err := p.settings(ctx, parameter)
+		return values[0], err
+	}
+	return value, err
 }
 
 func (p postfix) mainCFPath() string {
@@ -212,23 +219,29 @@ func (p postfix) number(ctx context.Context, parameter string, byDefault int64) 
 	return n
 }
 
-// duration returns a parameter that is a time; the default if it is not. A bare number is in the unit that the
-// parameter has in postconf(5).
-func (p postfix) duration(ctx context.Context, parameter, unit string, byDefault time.Duration) time.Duration {
-	value := p.setting(ctx, parameter)
+// duration returns a parameter that is a time; the default if it is not set or no time. A bare number is in the unit that
+// the parameter has in postconf(5). The error says that the parameter cannot be had.
+func (p postfix) duration(
+	ctx context.Context, parameter, unit string, byDefault time.Duration,
+) (time.Duration, error) {
+	value, err := p.lookUp(ctx, parameter)
 	if value != "" && strings.Trim(value, "0123456789") == "" {
 		value += unit
 	}
 	if d, err := units.ParseDuration(value); err == nil {
-		return d
+		return d, nil
 	}
-	return byDefault
+	return byDefault, err
 }
 
 // lifetimes returns maximal_queue_lifetime and bounce_queue_lifetime.
-func (p postfix) lifetimes(ctx context.Context) (mail, bounces time.Duration) {
+func (p postfix) lifetimes(ctx context.Context) (l spool.Lifetimes, err error) {
 	const byDefault = 5 * 24 * time.Hour
-	return p.duration(ctx, "maximal_queue_lifetime", "d", byDefault), p.duration(ctx, "bounce_queue_lifetime", "d", byDefault)
+	if l.Mail, err = p.duration(ctx, "maximal_queue_lifetime", "d", byDefault); err != nil {
+		return l, err
+	}
+	l.Bounces, err = p.duration(ctx, "bounce_queue_lifetime", "d", byDefault)
+	return l, err
 }
 
 // showsUTF8 reports whether smtputf8_enable lets Postfix show UTF-8 as it is. The default depends on

@@ -28,7 +28,7 @@ type deferLogs struct {
 	listed   []queue.Recipient
 }
 
-func newDeferLogs(dir descriptor, rules envelopeRules) *deferLogs {
+func newDeferLogs(dir queueDir, rules envelopeRules) *deferLogs {
 	if !dir.isOpen() {
 		return nil
 	}
@@ -65,10 +65,15 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 	if cap(l.listed) > manyRecipients {
 		l.listed = nil // gives the memory back
 	}
-	if errors.Is(err, unix.EISDIR) {
+	return l.readError(m.ID, err)
+}
+
+// readError returns an error of reading a log, unless the log is a directory, or has gone meanwhile.
+func (l *deferLogs) readError(id string, err error) error {
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ESTALE) {
 		return nil
 	}
-	return err
+	return l.named(id, l.lastDepth, err)
 }
 
 // AddReasons adds the deferral reasons in the logs of messages, and the content filter that a reason depends on.
@@ -131,7 +136,7 @@ func (l *deferLogs) addBatch(messages []*queue.Message) error {
 		err := parseDeferLog(l.lines, l.utf8, l.stopped, func(recipient, reason []byte) {
 			m.AddReason(string(recipient), string(reason))
 		})
-		if err != nil && !errors.Is(err, unix.EISDIR) {
+		if err := l.readError(m.ID, err); err != nil {
 			return err
 		}
 	}

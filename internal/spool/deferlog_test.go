@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"example.org/postfix-queue-monitor/internal/lines"
 	"example.org/postfix-queue-monitor/internal/queue"
@@ -236,7 +238,22 @@ func TestDeferLogsOfAnyDepth(t *testing.T) {
 			fd.close()
 		}
 	}
-	if fd, err := openQueueDir(filepath.Join(t.TempDir(), "defer")); fd != noFile || err != nil {
-		t.Errorf("a directory that is not there: %d, %v", fd, err)
+	if dir, err := openQueueDir(filepath.Join(t.TempDir(), "defer")); dir.isOpen() || err != nil {
+		t.Errorf("a directory that is not there: %v, %v", dir, err)
+	}
+}
+
+// An error names the file that it is of, the log or the queue file.
+func TestErrorsNameTheirFile(t *testing.T) {
+	broken := newHashedFiles(queueDir{descriptor: noFile, path: "/spool/defer"})
+	_, err := broken.open("A1B2C3D", usualHashDepth)
+	dir := &walkDir{pendingDir: pendingDir{path: "/spool/deferred/A"}}
+	for want, err := range map[string]error{
+		"cannot read /spool/defer/A/A1B2C3D: bad file descriptor":    dir.explain("A1B2C3D", err),
+		"cannot read /spool/deferred/A/A1B2C3D: bad file descriptor": dir.explain("A1B2C3D", unix.EBADF),
+	} {
+		if err.Error() != want || !errors.Is(err, unix.EBADF) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

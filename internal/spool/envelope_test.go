@@ -460,7 +460,7 @@ func FuzzReadEnvelope(f *testing.F) {
 // A message expires by when it was made, which a requeue sets anew, and a bounce by the shorter lifetime.
 func TestExpiring(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	s := Spool{Lifetimes: func() (mail, bounces time.Duration) { return 100 * time.Hour, 10 * time.Hour }}
+	s := Spool{Lifetimes: func() (Lifetimes, error) { return Lifetimes{100 * time.Hour, 10 * time.Hour}, nil }}
 	sender, bounce := rec('S', "a@example.com"), rec('S', "")
 	arrived := func(ago time.Duration) string { return rec('T', fmt.Sprint(now.Add(-ago).Unix(), " 0")) }
 	made := func(ago time.Duration) string { return rec('A', fmt.Sprint("create_time=", now.Add(-ago).Unix())) }
@@ -492,7 +492,7 @@ func TestExpiring(t *testing.T) {
 			}
 		})
 	}
-	long := Spool{Lifetimes: func() (mail, bounces time.Duration) { return 1000 * time.Hour, 2000 * time.Hour }}
+	long := Spool{Lifetimes: func() (Lifetimes, error) { return Lifetimes{1000 * time.Hour, 2000 * time.Hour}, nil }}
 	if expires := long.expires(now); expires(now.Add(-976*time.Hour), true) || !expires(now.Add(-977*time.Hour), true) {
 		t.Error("of a long lifetime the last day counts")
 	}

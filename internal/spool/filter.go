@@ -73,7 +73,7 @@ func (h *hashedFiles) addFilters(ctx context.Context, messages []*queue.Message,
 		}
 		fd.close()
 		if err != nil {
-			return err
+			return h.named(m.ID, h.lastDepth, err)
 		}
 	}
 	return nil

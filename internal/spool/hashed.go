@@ -3,33 +3,40 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// hashedFiles opens files of messages in a directory with hash directories.
-type hashedFiles struct {
-	dir       descriptor
-	lastDepth int // of the file that was found last; -1: none was
+// queueDir is an open directory below the queue directory, such as deferred and defer.
+type queueDir struct {
+	descriptor
+	path string
 }
 
-func newHashedFiles(dir descriptor) *hashedFiles { return &hashedFiles{dir: dir, lastDepth: -1} }
-
-// openQueueDir opens a directory below the queue directory; noFile if it does not exist: Postfix creates it when it
-// needs it.
-func openQueueDir(path string) (descriptor, error) {
+// openQueueDir opens a directory. It is not open if it does not exist: Postfix creates it when it needs it.
+func openQueueDir(path string) (queueDir, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
-		return descriptor(fd), nil
+		return queueDir{descriptor(fd), path}, nil
 	case errors.Is(err, unix.ENOENT):
-		return noFile, nil
+		return queueDir{noFile, path}, nil
 	case errors.Is(err, unix.EACCES):
-		return noFile, denied(path)
+		return queueDir{noFile, path}, denied(path)
 	default:
-		return noFile, fmt.Errorf("cannot read %s: %w", path, err)
+		return queueDir{noFile, path}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 }
+
+// hashedFiles opens files of messages in a directory with hash directories.
+type hashedFiles struct {
+	dir       queueDir
+	lastDepth int // of the file that was found last; -1: none was
+}
+
+func newHashedFiles(dir queueDir) *hashedFiles { return &hashedFiles{dir: dir, lastDepth: -1} }
 
 // open opens a message's file; noFile if it has none. It looks first where the file before was, then at the expected
 // depth, such as that of the message for its log. They differ if hash_queue_names has only one of the two queues.
@@ -73,8 +80,17 @@ func (h *hashedFiles) openAt(id string, depth int) (descriptor, error) {
 		file.fetchSoon()
 		h.lastDepth = depth
 		return file, nil
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO),
+		errors.Is(err, unix.ESTALE):
 		return noFile, nil
 	}
-	return noFile, err
+	return noFile, h.named(id, depth, err)
+}
+
+// named returns an error of a message's file, or nil.
+func (h *hashedFiles) named(id string, depth int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: "read", Path: filepath.Join(h.dir.path, hashedPath(id, depth)), Err: err}
 }

@@ -28,11 +28,17 @@ type Spool struct {
 	// UTF8 reports whether Postfix shows UTF-8 as it is, smtputf8_enable; nil: it does. It is called only if it
 	// matters, and perhaps by several workers at the same time.
 	UTF8 func() bool
-	// Lifetimes returns maximal_queue_lifetime and bounce_queue_lifetime; nil: they are unknown, and so are messages
-	// that expire. It is called only if it matters, and perhaps by several workers at the same time.
-	Lifetimes func() (mail, bounces time.Duration)
+	// Lifetimes returns how long messages may wait. If it is nil or fails, that is unknown, and so are messages that
+	// expire. It is called only if it matters, and perhaps by several workers at the same time.
+	Lifetimes func() (Lifetimes, error)
 	// MaxOpenFiles limits the files that are open at the same time; 0: only the read-ahead limits them.
 	MaxOpenFiles int
+}
+
+// Lifetimes are how long messages may wait before they are returned to their senders.
+type Lifetimes struct {
+	Mail    time.Duration // maximal_queue_lifetime
+	Bounces time.Duration // bounce_queue_lifetime
 }
 
 // NotQueueDirError says that a directory is not a queue directory of Postfix.
@@ -63,7 +69,15 @@ const Workers = 4
 // delivered; files that are not ready, not regular or not messages are skipped.
 func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) (queue.Facts, error) {
 	facts := queue.Facts{Detail: s.Dir, KnowsClients: true, KnowsExpiry: s.Lifetimes != nil}
-	err := s.readQueues(ctx, depth, visit)
+	isEmpty := true
+	err := s.readQueues(ctx, depth, func(m *queue.Message) {
+		isEmpty = false
+		visit(m)
+	})
+	if s.Lifetimes != nil && !isEmpty {
+		_, err := s.Lifetimes()
+		facts.KnowsExpiry = err == nil
+	}
 	if err == nil {
 		facts.Corrupt, err = s.countCorrupt(ctx)
 	}
@@ -71,7 +85,7 @@ func (s *Spool) Read(ctx context.Context, depth queue.Depth, visit func(*queue.M
 }
 
 func (s *Spool) readQueues(ctx context.Context, depth queue.Depth, visit func(*queue.Message)) error {
-	logs := noFile
+	logs := queueDir{descriptor: noFile}
 	if depth == queue.WithReasons {
 		var err error
 		if logs, err = openQueueDir(filepath.Join(s.Dir, "defer")); err != nil {
@@ -96,7 +110,7 @@ func (s *Spool) Glance(ctx context.Context, queues []queue.Name, visit func(*que
 		if !slices.Contains(queues, name) {
 			continue
 		}
-		if err := s.readQueue(ctx, name, noFile, visit); err != nil {
+		if err := s.readQueue(ctx, name, queueDir{descriptor: noFile}, visit); err != nil {
 			return err
 		}
 	}
@@ -104,7 +118,7 @@ func (s *Spool) Glance(ctx context.Context, queues []queue.Name, visit func(*que
 }
 
 // readQueue reads one queue, with the deferral reasons from the logs in the open directory, if there is one.
-func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs descriptor, visit func(*queue.Message)) error {
+func (s *Spool) readQueue(ctx context.Context, name queue.Name, logs queueDir, visit func(*queue.Message)) error {
 	rules := envelopeRules{utf8: s.UTF8, stopped: func() bool { return ctx.Err() != nil }}
 	if name == queue.Active || name == queue.Incoming || name == queue.Deferred {
 		rules.expires = s.expires(time.Now())
@@ -148,11 +162,12 @@ func (s *Spool) expires(now time.Time) func(created time.Time, isBounce bool) bo
 		return nil
 	}
 	return func(created time.Time, isBounce bool) bool {
-		lifetime, bounces := s.Lifetimes()
+		l, err := s.Lifetimes()
+		lifetime := l.Mail
 		if isBounce {
-			lifetime = min(lifetime, bounces)
+			lifetime = min(lifetime, l.Bounces)
 		}
-		return now.Sub(created) > lifetime-min(24*time.Hour, lifetime/5)
+		return err == nil && now.Sub(created) > lifetime-min(24*time.Hour, lifetime/5)
 	}
 }
 

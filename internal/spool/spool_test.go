@@ -211,7 +211,7 @@ func TestSpoolThatIsNotAsUsual(t *testing.T) {
 		{
 			name:   "a closed defer log",
 			change: func(t *testing.T, dir string) { t.Helper(); closeFile(t, filepath.Join(dir, "defer/A/A1")) },
-			want:   "cannot read DIR/deferred/A/A1: permission denied",
+			want:   "cannot read DIR/defer/A/A1: permission denied",
 		},
 		{
 			name:   "a closed queue of corrupt messages",
@@ -734,19 +734,27 @@ func TestGlance(t *testing.T) {
 }
 
 func TestExpiryIsKnown(t *testing.T) {
-	s := newSpool(t) // its message arrived in 1970
-	for _, known := range []bool{false, true} {
-		if known {
-			s.Lifetimes = func() (mail, bounces time.Duration) { return time.Hour, time.Hour }
-		}
-		expiring := 0
-		facts, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
-			if m.Expiring {
-				expiring++
+	hour := Lifetimes{Mail: time.Hour, Bounces: time.Hour}
+	for name, tt := range map[string]struct {
+		lifetimes func() (Lifetimes, error)
+		known     bool
+	}{
+		"a directory alone": {nil, false},
+		"main.cf":           {func() (Lifetimes, error) { return hour, nil }, true},
+		"postconf fails":    {func() (Lifetimes, error) { return hour, errors.New("exit status 1") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSpool(t) // its message arrived in 1970
+			s.Lifetimes = tt.lifetimes
+			expiring := 0
+			facts, err := s.Read(t.Context(), queue.Envelopes, func(m *queue.Message) {
+				if m.Expiring {
+					expiring++
+				}
+			})
+			if err != nil || facts.KnowsExpiry != tt.known || (expiring == 1) != tt.known {
+				t.Errorf("%d expire, %+v, %v", expiring, facts, err)
 			}
 		})
-		if err != nil || facts.KnowsExpiry != known || (expiring == 1) != known {
-			t.Errorf("known %v: %d expire, %+v, %v", known, expiring, facts, err)
-		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -167,6 +168,9 @@ func (w *queueWalk) close() {
 }
 
 func (d *walkDir) explain(id string, err error) error {
+	if named, ok := errors.AsType[*fs.PathError](err); ok { // the defer log
+		return fmt.Errorf("cannot read %s: %w", named.Path, named.Err)
+	}
 	return fmt.Errorf("cannot read %s: %w", filepath.Join(d.path, id), err)
 }
 
