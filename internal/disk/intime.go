@@ -4,6 +4,7 @@ package disk
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -11,11 +12,18 @@ import (
 // long before, unless it hangs.
 const SettleTime = 250 * time.Millisecond
 
-// InTime returns what do returns, or the cause of the context's end if do has not returned when settle has passed
-// after that. The system call that do hangs in goes on until it returns or the program ends.
+// InTime returns what do returns, a panic as an error. If do is still running when settle has passed after the end of the
+// context, it returns the context's cause; a system call that hangs goes on until it returns or the program ends.
 func InTime(ctx context.Context, settle time.Duration, do func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- do() }()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("internal error: %v; please report it", p)
+			}
+		}()
+		done <- do()
+	}()
 	select {
 	case err := <-done:
 		return err

@@ -9,6 +9,14 @@ import (
 	"time"
 )
 
+// A panic would end the program with the exit code of CRITICAL.
+func TestInTimeCatchesPanics(t *testing.T) {
+	err := InTime(t.Context(), 0, func() error { panic("x") })
+	if err == nil || err.Error() != "internal error: x; please report it" {
+		t.Error(err)
+	}
+}
+
 // A call that hangs is given up; one that ends soon after the context is waited for.
 func TestInTime(t *testing.T) {
 	for name, tt := range map[string]struct {
