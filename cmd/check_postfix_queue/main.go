@@ -85,7 +85,7 @@ func answer(ctx context.Context, args []string, stdin *os.File, stdout io.Writer
 	request := opts.Request(stdin, judged.Metrics())
 	request.Breakdown = opts.Verbose >= check.DetailBreakdown
 	if !opts.NoFindings {
-		request.Findings = func(s *queue.Summary) bool { return check.Alerts(s, judged) }
+		request.Findings = func(s *queue.Summary) bool { return check.MayAlert(s, judged) }
 	}
 	memory := &judged.Memory
 	var now trend.Clock

@@ -2,10 +2,12 @@ package check
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"example.org/postfix-queue-monitor/internal/queue"
+	"example.org/postfix-queue-monitor/internal/thresholds"
 	"example.org/postfix-queue-monitor/internal/trend"
 	"example.org/postfix-queue-monitor/internal/units"
 )
@@ -17,6 +19,13 @@ type Memory struct {
 }
 
 func isGrowth(m queue.Metric) bool { return m.Family == queue.FamilyGrowth }
+
+// judgesGrowth reports whether there is a range for growth.
+func (o Options) judgesGrowth() bool {
+	return slices.ContainsFunc(o.Warn, isGrowthRule) || slices.ContainsFunc(o.Crit, isGrowthRule)
+}
+
+func isGrowthRule(r thresholds.Rule) bool { return isGrowth(r.Metric) }
 
 // growthText says how fast a queue grows. The number may have a sign.
 func growthText(number string, perHour int64) string {

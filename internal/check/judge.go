@@ -135,9 +135,9 @@ func judgeOne(r queue.Reading, o Options) verdict {
 	return v
 }
 
-// Alerts reports whether the state of a summary is not OK, findings aside.
-func Alerts(s *queue.Summary, o Options) bool {
-	return s.Partial || judgeOne(queue.Reading{Summary: s}, o).state != OK
+// MayAlert reports whether the state of a summary is not OK, or may not be once its growth is known; findings aside.
+func MayAlert(s *queue.Summary, o Options) bool {
+	return s.Partial || o.Memory.Used && o.judgesGrowth() || judgeOne(queue.Reading{Summary: s}, o).state != OK
 }
 
 type judgement struct {
@@ -145,18 +145,24 @@ type judgement struct {
 	value          int64
 	maxUndercount  int64
 	known          bool
+	isLowerBound   bool
 	addition       queue.Text // to its words
 	warn, crit     thresholds.Range
 	warned, crited bool // whether there is such a range
 	state          State
 }
 
-// judgeMetrics applies the rules to every metric. breaks reports whether a value breaks a range.
-func judgeMetrics(s *queue.Summary, o Options, breaks func(thresholds.Range, int64) bool) []judgement {
+// judgeMetrics applies the rules to every metric. What was counted may be a lower bound: it breaks a range only if every
+// larger number does, too.
+func judgeMetrics(s *queue.Summary, o Options, isLowerBound bool) []judgement {
 	var list []judgement
 	for _, m := range queue.Select(s.Filter, o.askFor) {
 		j := judgement{metric: m, addition: manyRecipients(m, s)}
 		j.value, j.known = m.Value(s)
+		breaks := thresholds.Range.Alerts
+		if j.isLowerBound = isLowerBound && !m.Exact; j.isLowerBound {
+			breaks = thresholds.Range.AlertsFrom
+		}
 		if m.MaxUndercount != nil {
 			j.maxUndercount = m.MaxUndercount(s)
 		}
@@ -232,7 +238,7 @@ func judgeComplete(s *queue.Summary, o Options, wrong State) verdict {
 			findings = append(findings, finding{Unknown, queue.Safe(err.Error())})
 		}
 	}
-	for _, j := range judgeMetrics(s, o, thresholds.Range.Alerts) {
+	for _, j := range judgeMetrics(s, o, false) {
 		if j.known {
 			v.perf = append(v.perf, j.perf())
 		}
@@ -300,23 +306,32 @@ func judgeBroken(r queue.Reading, o Options) verdict {
 	return verdict{state: state, text: text + circumstances(s, o) + "; " + failed}
 }
 
-// judgeLowerBound applies the rules to numbers that are lower bounds: one breaks a range only if every larger
-// number does, too, and a WARNING is certain only if no critical range is left open. The state is Unknown if
-// nothing is proved.
+// judgeLowerBound applies the rules to numbers that are lower bounds: a WARNING is certain only if no critical range is
+// left open. The state is Unknown if nothing is proved.
 func judgeLowerBound(s *queue.Summary, o Options) (State, queue.Text) {
-	var findings []finding
+	var exact, findings []finding
 	criticalOpen := false
-	for _, j := range judgeMetrics(s, o, thresholds.Range.AlertsFrom) {
-		criticalOpen = criticalOpen || j.crited && j.state != Critical && (!j.known || j.crit.MayAlertFrom(j.value))
-		if j.known && (j.state != OK || isHeadline(j.metric, s)) {
+	for _, j := range judgeMetrics(s, o, true) {
+		criticalOpen = criticalOpen ||
+			j.crited && j.state != Critical && (!j.known || j.isLowerBound && j.crit.MayAlertFrom(j.value))
+		switch {
+		case !j.known || j.state == OK && !isHeadline(j.metric, s):
+		case j.isLowerBound:
 			findings = append(findings, j.finding())
+		default:
+			exact = append(exact, j.finding())
 		}
 	}
 	state, text := sumUp(findings)
+	text = "at least " + text
+	if len(exact) > 0 {
+		exactState, exactText := sumUp(exact)
+		state, text = Worst(state, exactState), exactText+"; "+text
+	}
 	if state == OK || (state == Warning && criticalOpen) {
 		state = Unknown
 	}
-	return state, "at least " + text
+	return state, text
 }
 
 type finding struct {

@@ -454,6 +454,31 @@ func TestJudgeOneInstance(t *testing.T) {
 			line:  "at least 45 emails (above 10), 33.5 MiB, listing stopped after 8 s" + wayOut,
 		},
 		{
+			name: "time is up, too little space for certain",
+			reading: func() queue.Reading {
+				r := partial(deadline)
+				r.Summary.Space = &queue.Space{FreeBytes: 200 << 20}
+				return r
+			}(),
+			warn:  "10",
+			crit:  "100 spool_free=1G:",
+			state: Critical,
+			line: "200 MiB free for the queue (below 1 GiB); at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, " +
+				"listing stopped after 8 s",
+		},
+		{
+			name: "time is up, enough space for certain",
+			reading: func() queue.Reading {
+				r := partial(deadline)
+				r.Summary.Space = &queue.Space{FreeBytes: 200 << 30}
+				return r
+			}(),
+			warn:  "10",
+			crit:  "spool_free=1G:",
+			state: Warning,
+			line:  "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+		},
+		{
 			name:    "time is up, too few so far",
 			reading: partial(deadline),
 			crit:    "100:",
@@ -513,6 +538,30 @@ func TestJudgeOneInstance(t *testing.T) {
 
 // A filter is shown as it was typed, but one that comes with a snapshot is text
 // from outside.
+// Findings take time, so they are looked for only if line 1 may have them: growth is not known yet then.
+func TestMayAlert(t *testing.T) {
+	for name, tt := range map[string]struct {
+		options Options
+		partial bool
+		want    bool
+	}{
+		"fine":                   {Options{Warn: rules(t, "100")}, false, false},
+		"fine, growth is shown":  {Options{Warn: rules(t, "100"), Memory: Memory{Used: true}}, false, false},
+		"above":                  {Options{Warn: rules(t, "10")}, false, true},
+		"not read to its end":    {Options{}, true, true},
+		"fine, growth may warn":  {Options{Warn: rules(t, "growth=5"), Memory: Memory{Used: true}}, false, true},
+		"fine, growth may alert": {Options{Crit: rules(t, "growth=5"), Memory: Memory{Used: true}}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := summary()
+			s.Partial = tt.partial
+			if got := MayAlert(s, tt.options); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestFilterIsShown(t *testing.T) {
 	var senders queue.Patterns
 	if err := senders.UnmarshalText([]byte("^a|b$")); err != nil {

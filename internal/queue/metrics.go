@@ -42,6 +42,8 @@ type Metric struct {
 	// Since returns the arrival from which an age counts; zero if the summary does not know it or if there is no
 	// message. It is nil for what is not an age.
 	Since func(*Summary) time.Time
+	// Exact values do not come from messages: they are right even if the queue was not read to its end.
+	Exact bool
 	// MaxUndercount returns by how much the value may be too low; nil: by nothing.
 	MaxUndercount func(*Summary) int64
 }
@@ -66,10 +68,10 @@ var totals = []Metric{
 		arrivals(func(a *Arrivals) *int64 { return &a.Ahead })),
 	onDemand("expiring", units.Count, "messages that a try within a day returns to their senders",
 		func(s *Summary) *int64 { return s.Expiring }),
-	onDemand("spool_free", units.Bytes, "bytes that the file system of the queue has left for Postfix",
-		space(func(s *Space) *int64 { return &s.FreeBytes })),
-	onDemand("spool_free_inodes", units.Count, "inodes that the file system of the queue has left",
-		space(func(s *Space) *int64 { return s.FreeInodes })),
+	spaceMetric("spool_free", units.Bytes, "bytes that the file system of the queue has left for Postfix",
+		func(s *Space) *int64 { return &s.FreeBytes }),
+	spaceMetric("spool_free_inodes", units.Count, "inodes that the file system of the queue has left",
+		func(s *Space) *int64 { return s.FreeInodes }),
 	topMetric("top_login", "messages of the one SASL login that has most", func(t *Tops) *Top { return t.Login }),
 	topMetric("top_client", "messages of the one client address that has most", func(t *Tops) *Top { return t.Client }),
 	topMetric("top_sender", "messages of the one sender domain that has most", func(t *Tops) *Top { return &t.Sender }),
@@ -137,13 +139,15 @@ func arrivals(count func(*Arrivals) *int64) func(*Summary) *int64 {
 	}
 }
 
-func space(left func(*Space) *int64) func(*Summary) *int64 {
-	return func(s *Summary) *int64 {
+func spaceMetric(name string, unit units.Unit, help string, left func(*Space) *int64) Metric {
+	m := onDemand(name, unit, help, func(s *Summary) *int64 {
 		if s.Space == nil {
 			return nil
 		}
 		return left(s.Space)
-	}
+	})
+	m.Exact = true
+	return m
 }
 
 func total(name, family string, unit units.Unit, help string, value func(*Tally) int64) Metric {
