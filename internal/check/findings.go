@@ -106,7 +106,7 @@ func ownerTable(s *queue.Summary) []queue.Text {
 			rest -= owner.Messages
 		}
 		if rest > 0 {
-			others := queue.Distinct{Number: o.Number.Number - int64(len(shown)), AtLeast: o.Number.AtLeast}
+			others := queue.Distinct{Number: max(1, o.Number.Number-int64(len(shown))), AtLeast: o.Number.AtLeast}
 			row(rest, false, fmt.Sprintf("%s other %ss", distinct(others), kind.name))
 		}
 	}
@@ -233,8 +233,7 @@ func actLines(r queue.Reading) []queue.Text {
 	s := r.Summary
 	kind, owner := s.Breakdown.MainSender(s.Total.Messages)
 	way, known := waysToAct[kind]
-	held := s.Queues[queue.Hold]
-	if isHeld := held != nil && held.Messages >= owner.Messages; !known || isHeld {
+	if !known || mostlyHeld(s, owner.Messages) {
 		return nil // nothing to do, or it has been done
 	}
 	filter, then, subject := way.filter, way.then, owner.Key
@@ -250,8 +249,14 @@ func actLines(r queue.Reading) []queue.Text {
 		emit, filter, subject, postsuper, then))}
 }
 
-// waysToAct are the options that select the mail of one sender, and what is to be done beside holding it. All the mail of
-// one's own domain is not held at once.
+// mostlyHeld reports whether more than half of a sender's messages must be on hold, because the other messages are too few.
+func mostlyHeld(s *queue.Summary, messages int64) bool {
+	held := s.Queues[queue.Hold]
+	return held != nil && messages-(s.Total.Messages-held.Messages) > messages/2
+}
+
+// waysToAct are the options that select the mail of one sender, and what is to be done beside holding it. There is none for
+// a sender domain: that may be this site's own, and all of its mail must not be held at once.
 var waysToAct = map[queue.SenderKind]struct{ filter, then string }{
 	queue.OneLogin:  {"login", "then lock the account"},
 	queue.OneClient: {"client", "then lock it out"},

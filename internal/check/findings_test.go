@@ -199,6 +199,30 @@ func TestActLines(t *testing.T) {
 	}
 }
 
+// The command goes away when it has been given, and only then: others may have mail on hold, too.
+func TestMailThatIsHeldAlready(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		total, held, mine int64
+		want              bool
+	}{
+		{"none", 100, 0, 90, false},
+		{"of the sender", 3200, 3000, 3000, true},
+		{"of others, less than the sender has", 200, 60, 120, false},
+		{"of others, more than the sender has", 110, 60, 50, false},
+		{"all", 100, 100, 60, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &queue.Summary{
+				Total: queue.Tally{Messages: tt.total}, Queues: map[queue.Name]*queue.Tally{queue.Hold: {Messages: tt.held}},
+			}
+			if got := mostlyHeld(s, tt.mine); got != tt.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
 // Postfix's programs act on their own queue, and not on a directory that was named.
 func TestNoCommands(t *testing.T) {
 	s := broken(func(b *queue.Breakdown) {

@@ -141,7 +141,7 @@ func (d *distinctCounter) number() Distinct {
 		}
 		return Distinct{Number: n}
 	}
-	return Distinct{int64(len(d.seen)), d.full}
+	return Distinct{int64(max(2, len(d.seen))), d.full} // a second text has come, remembered or not
 }
 
 // single returns the one text that was added, empty if there were others, too.

@@ -57,6 +57,11 @@ func TestProblemOfReason(t *testing.T) {
 				"(Ask your postmaster)",
 			"mx.a.example; 554; ; IP=* - A problem occurred. (Ask your postmaster)",
 		},
+		{
+			"a refusal of TLS",
+			"TLS is required, but host mx.a.example[192.0.2.1] refused to start TLS: 454 4.7.0 TLS not available",
+			"mx.a.example; 454; 4.7.0; TLS not available",
+		},
 		{"a reply without a code", "host mx.a.example[192.0.2.1] said: go away", "mx.a.example; ; ; go away"},
 		{"a port", "connect to mx.a.example[192.0.2.1]:25: Connection refused", "mx.a.example:25; ; ; Connection refused"},
 		{"IPv6", "connect to mx.a.example[2001:db8::1]:25: No route to host", "mx.a.example:25; ; ; No route to host"},
@@ -272,4 +277,25 @@ func FuzzSymptom(f *testing.F) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	})
+}
+
+// Two different texts are at least two, even if there is no room left to remember them.
+func TestDistinctBeyondTheBudget(t *testing.T) {
+	all := newDistinctCounters()
+	all.left = 0
+	var d distinctCounter
+	for _, step := range []struct {
+		text string
+		want Distinct
+	}{
+		{"a", Distinct{Number: 1}},
+		{"a", Distinct{Number: 1}},
+		{"b", Distinct{2, true}},
+		{"c", Distinct{2, true}},
+	} {
+		d.add(all, step.text)
+		if got := d.number(); got != step.want {
+			t.Errorf("after %s: %v, want %v", step.text, got, step.want)
+		}
+	}
 }

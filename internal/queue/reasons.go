@@ -292,7 +292,7 @@ var quotes = []string{`: "`, "command output: "}
 
 // cutReply divides a reason into Postfix's words and the reply that they quote, which may be empty.
 func cutReply(reason string) (own, reply string) {
-	for _, introduction := range []string{" said: ", " refused to talk to me: ", " refused to start tls: "} {
+	for _, introduction := range []string{" said: ", " refused to talk to me: ", " refused to start TLS: ", " refused to start tls: "} {
 		if i := strings.Index(reason, introduction); i >= 0 {
 			end := i + len(introduction)
 			return reason[:end], reason[end:]
