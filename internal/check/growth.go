@@ -48,15 +48,15 @@ func growing(s *queue.Summary, o Options) queue.Text {
 // when a draining one is empty. It is one division.
 func forecast(s *queue.Summary, o Options) queue.Text {
 	now := s.Total.Messages
-	crit, crited := o.Crit.For(emails.Name)
-	warn, warned := o.Warn.For(emails.Name)
+	crit, hasCrit := o.Crit.For(emails.Name)
+	warn, hasWarn := o.Warn.For(emails.Name)
 	what, limit, ok := "empty", 0.0, now > 0
 	if s.Growth.PerHour > 0 {
 		what = "critical"
-		if limit, ok = crit.Above(now); !crited || !ok && !crit.Alerts(now) {
+		if limit, ok = crit.Above(now); !hasCrit || !ok && !crit.Alerts(now) {
 			what = "warning"
 			limit, ok = warn.Above(now)
-			ok = ok && warned
+			ok = ok && hasWarn
 		}
 	}
 	if left, known := trend.Until(*s.Growth, now, limit); ok && known {

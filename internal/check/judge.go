@@ -141,15 +141,15 @@ func MayAlert(s *queue.Summary, o Options) bool {
 }
 
 type judgement struct {
-	metric         queue.Metric
-	value          int64
-	maxUndercount  int64
-	known          bool
-	isLowerBound   bool
-	addition       queue.Text // to its words
-	warn, crit     thresholds.Range
-	warned, crited bool // whether there is such a range
-	state          State
+	metric           queue.Metric
+	value            int64
+	maxUndercount    int64
+	known            bool
+	isLowerBound     bool
+	addition         queue.Text // to its words
+	warn, crit       thresholds.Range
+	hasWarn, hasCrit bool // whether there is such a range
+	state            State
 }
 
 // judgeMetrics applies the rules to every metric. What was counted may be a lower bound: it breaks a range only if every
@@ -166,19 +166,19 @@ func judgeMetrics(s *queue.Summary, o Options, isLowerBound bool) []judgement {
 		if m.MaxUndercount != nil {
 			j.maxUndercount = m.MaxUndercount(s)
 		}
-		j.warn, j.warned = o.Warn.For(m.Name)
-		j.crit, j.crited = o.Crit.For(m.Name)
+		j.warn, j.hasWarn = o.Warn.For(m.Name)
+		j.crit, j.hasCrit = o.Crit.For(m.Name)
 		switch {
 		case !j.known && isGrowth(m): // the first readings
 			continue
-		case !j.known && (j.warned || j.crited):
+		case !j.known && (j.hasWarn || j.hasCrit):
 			j.state = Unknown
 		case !j.known:
 		case j.isOpen():
 			j.state = Unknown
-		case j.crited && breaks(j.crit, j.value):
+		case j.hasCrit && breaks(j.crit, j.value):
 			j.state = Critical
-		case j.warned && breaks(j.warn, j.value):
+		case j.hasWarn && breaks(j.warn, j.value):
 			j.state = Warning
 		}
 		list = append(list, j)
@@ -194,10 +194,10 @@ func (j judgement) isOpen() bool {
 	switch {
 	case j.maxUndercount == 0:
 		return false
-	case j.crited && j.crit.AlertsFrom(j.value):
+	case j.hasCrit && j.crit.AlertsFrom(j.value):
 		return false
 	}
-	return j.crited && isOpen(j.crit) || j.warned && isOpen(j.warn)
+	return j.hasCrit && isOpen(j.crit) || j.hasWarn && isOpen(j.warn)
 }
 
 func (j judgement) finding() finding {
@@ -218,10 +218,10 @@ func (j judgement) finding() finding {
 
 func (j judgement) perf() Perf {
 	p := Perf{Label: j.metric.Name, Value: j.value, Unit: j.metric.Unit, metric: j.metric}
-	if j.warned {
+	if j.hasWarn {
 		p.Warn = j.warn.String()
 	}
-	if j.crited {
+	if j.hasCrit {
 		p.Crit = j.crit.String()
 	}
 	return p
@@ -313,7 +313,7 @@ func judgeLowerBound(s *queue.Summary, o Options) (State, queue.Text) {
 	criticalOpen := false
 	for _, j := range judgeMetrics(s, o, true) {
 		criticalOpen = criticalOpen ||
-			j.crited && j.state != Critical && (!j.known || j.isLowerBound && j.crit.MayAlertFrom(j.value))
+			j.hasCrit && j.state != Critical && (!j.known || j.isLowerBound && j.crit.MayAlertFrom(j.value))
 		switch {
 		case !j.known || j.state == OK && !isHeadline(j.metric, s):
 		case j.isLowerBound:

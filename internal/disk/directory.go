@@ -24,8 +24,8 @@ func OwnLinks(path string, stat *unix.Stat_t) error {
 	return nil
 }
 
-// OpenDir opens a directory if all on the way to it is judged well, and itself. Each part of the path is opened in the
-// one before: nobody can lay a link in the meantime.
+// OpenDir opens a directory if judge accepts it, and every directory and link on the way. Each part is opened relative to
+// the one before, so nobody can slip in a link meanwhile.
 func OpenDir(path string, judge Judge) (*os.File, error) {
 	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	open := func(at int, name, path string) (*os.File, error) {

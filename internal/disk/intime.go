@@ -1,4 +1,4 @@
-// Package disk replaces files as a whole, in directories that are reached by trusted ways alone, and waits for no disk
+// Package disk replaces files as a whole, reaches directories through trusted paths alone, and never waits for a disk
 // that hangs.
 package disk
 

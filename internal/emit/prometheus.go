@@ -1,6 +1,7 @@
 package emit
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -13,7 +14,8 @@ import (
 
 type prometheusMetric struct{ family, dimension, name, help string }
 
-// prometheusMetrics are in base units, as the naming rules of Prometheus want it. A total over the queues has a
+// prometheusMetrics are in base units, as the naming rules of Prometheus want it, with the help of the table of metrics
+// unless there is a better one. A total over the queues has a
 // separate name, so that no sum() counts a message twice. Ages are times, see prometheusValueOf.
 var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyEmails, queue.ByQueue, "postfix_queue_messages", "Messages in the queue."},
@@ -26,15 +28,14 @@ var prometheusMetrics = []prometheusMetric{
 	{queue.FamilyRecipients, "", "postfix_queue_recipients", "Recipients that messages still wait for."},
 	{queue.FamilyForcedExpire, "", "postfix_queue_forced_expire_messages", "Messages marked for expiry by postsuper -e."},
 	{queue.FamilyCorrupt, "", "postfix_queue_corrupt_files", "Files in the corrupt queue."},
-	{"arrived_5m", "", "postfix_queue_arrived_5m_messages", "Messages not on hold that arrived in the last 5 minutes."},
-	{"arrived_1h", "", "postfix_queue_arrived_1h_messages", "Messages not on hold that arrived in the last hour."},
-	{"future", "", "postfix_queue_future_messages", "Messages whose arrival lies more than a minute ahead."},
-	{"expiring", "", "postfix_queue_expiring_messages", "Messages that a try within a day returns to their senders."},
-	{"top_login", "", "postfix_queue_top_login_messages", "Messages of the one SASL login that has most."},
-	{"top_client", "", "postfix_queue_top_client_messages", "Messages of the one client address that has most."},
-	{"top_sender", "", "postfix_queue_top_sender_messages", "Messages of the one sender domain that has most."},
-	{"top_domain", "", "postfix_queue_top_domain_messages", "Messages that wait for the one recipient domain that has most."},
-	{"spool_free", "", "postfix_queue_spool_free_bytes", "Bytes that the file system of the queue has left for Postfix."},
+	{"arrived_5m", "", "postfix_queue_arrived_5m_messages", ""},
+	{"arrived_1h", "", "postfix_queue_arrived_1h_messages", ""},
+	{"future", "", "postfix_queue_future_messages", ""},
+	{"expiring", "", "postfix_queue_expiring_messages", ""},
+	{"top_login", "", "postfix_queue_top_login_messages", ""},
+	{"top_client", "", "postfix_queue_top_client_messages", ""},
+	{"top_sender", "", "postfix_queue_top_sender_messages", ""},
+	{"top_domain", "", "postfix_queue_top_domain_messages", ""},
 }
 
 // prometheusMetricsOf returns the names of the metrics: those of the table, and a plain one for each family
@@ -45,11 +46,13 @@ func prometheusMetricsOf(metrics []queue.Metric) []prometheusMetric {
 		if m.Family == queue.FamilyUp {
 			continue // it is always there
 		}
-		if !slices.ContainsFunc(named, func(p prometheusMetric) bool { return p.family == m.Family && p.dimension == m.Dimension }) {
+		i := slices.IndexFunc(named, func(p prometheusMetric) bool { return p.family == m.Family && p.dimension == m.Dimension })
+		if i < 0 {
 			unit := map[units.Unit]string{units.Bytes: "_bytes", units.Seconds: "_seconds"}[m.Unit]
-			help := strings.ToUpper(m.Help[:1]) + m.Help[1:] + "."
-			named = append(named, prometheusMetric{m.Family, m.Dimension, "postfix_queue_" + m.Family + unit, help})
+			i = len(named)
+			named = append(named, prometheusMetric{m.Family, m.Dimension, "postfix_queue_" + m.Family + unit, ""})
 		}
+		named[i].help = cmp.Or(named[i].help, strings.ToUpper(m.Help[:1])+m.Help[1:]+".")
 	}
 	return named
 }

@@ -10,7 +10,7 @@ import (
 // value writes bare numbers, one a line, in the order of the metrics: sizes in bytes, ages in seconds. Zabbix
 // takes them from a UserParameter, and scripts read them.
 //
-// Only its place says what a number is. So it writes all of them or none, and none of several instances.
+// Only its place says what a number is. So it writes all the numbers or none, and nothing of several instances.
 func value(readings []queue.Reading, o Options) []byte {
 	if len(readings) != 1 {
 		return nil

@@ -79,7 +79,7 @@ func newBreakdownBuilder() *breakdownBuilder {
 	}
 }
 
-// add counts a message for the given recipients among its own.
+// add counts a message. recipients are those of its recipients that the filter admits.
 func (b *breakdownBuilder) add(m *Message, recipients []Recipient, age time.Duration) {
 	b.owners.add(m)
 	b.problems.count(m, recipients)

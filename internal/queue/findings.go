@@ -52,7 +52,8 @@ const minFinding = 40
 // leastFindings is the fewest messages, or recipients, that can have something in common that is worth saying.
 const leastFindings = 5
 
-// manyDomains are so many that a next hop that all of them have must be the cause, or the resolver.
+// manyDomains is the number of recipient domains from which on the cause is what they share: the next hop, or the
+// resolver.
 const manyDomains = 5
 
 // sampleSize is the most messages that findings rest on: enough for a share to be within 5 points.
@@ -104,7 +105,7 @@ func hashID(id string) uint64 {
 	return hash ^ hash>>33
 }
 
-// add adds a message that waits for the given recipients among its own.
+// add adds a message. recipients are those of its recipients that the filter admits.
 func (s *sample) add(m *Message, recipients []Recipient) {
 	s.messages++
 	hash := hashID(m.ID)
@@ -220,9 +221,8 @@ func findSender(messages []*Message) *SenderFinding {
 	return &SenderFinding{kind, percentOf(owner.Messages, int64(len(messages)))}
 }
 
-// MainSender returns the sender that a finding is about, of so many messages: the login that has most; else that they
-// have no sender; else the client address, unless it is this machine's own, or the sender domain. The kind is empty if
-// none has enough.
+// MainSender returns the sender with most of the given number of messages: a login; else the null sender; else a client
+// address other than this machine's; else a sender domain. The kind is empty if none has enough.
 func (b *Breakdown) MainSender(messages int64) (kind SenderKind, owner Owner) {
 	most := func(owners Owners, isSuitable func(string) bool) (Owner, bool) {
 		if len(owners.Rows) == 0 {

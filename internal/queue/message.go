@@ -37,8 +37,9 @@ type Message struct {
 	ForcedExpire bool      // marked by postsuper -e or -f
 	Sender       string    // quoted as in RFC 822; NullSender for the empty one
 	Login        string    // SASL login of the client that sent it; empty if it has none, or if the source does not know it
-	Client       string    // IP address of that client as logged; likewise
-	// ContentFilter is the transport and next hop that content_filter or a FILTER action has set for it; likewise.
+	Client       string    // IP address of that client as logged; empty if it has none, or if the source does not know it
+	// ContentFilter is the transport and next hop that content_filter or a FILTER action has set for it; empty if none
+	// has, or if the source does not know it.
 	ContentFilter string
 	Recipients    []Recipient
 	Done          int64 // recipients that it no longer waits for; 0 if the source does not know

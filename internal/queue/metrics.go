@@ -66,16 +66,16 @@ var totals = []Metric{
 		arrivals(func(a *Arrivals) *int64 { return &a.Last1h })),
 	onDemand("future", units.Count, "messages whose arrival lies more than a minute ahead",
 		arrivals(func(a *Arrivals) *int64 { return &a.Ahead })),
-	onDemand("expiring", units.Count, "messages that a try within a day returns to their senders",
+	onDemand("expiring", units.Count, "messages that are returned to their senders if a try within a day fails",
 		func(s *Summary) *int64 { return s.Expiring }),
 	spaceMetric("spool_free", units.Bytes, "bytes that the file system of the queue has left for Postfix",
 		func(s *Space) *int64 { return &s.FreeBytes }),
 	spaceMetric("spool_free_inodes", units.Count, "inodes that the file system of the queue has left",
 		func(s *Space) *int64 { return s.FreeInodes }),
-	topMetric("top_login", "messages of the one SASL login that has most", func(t *Tops) *Top { return t.Login }),
-	topMetric("top_client", "messages of the one client address that has most", func(t *Tops) *Top { return t.Client }),
-	topMetric("top_sender", "messages of the one sender domain that has most", func(t *Tops) *Top { return &t.Sender }),
-	topMetric("top_domain", "messages that wait for the one recipient domain that has most", func(t *Tops) *Top { return &t.Domain }),
+	topMetric("top_login", "messages of the SASL login with the most messages", func(t *Tops) *Top { return t.Login }),
+	topMetric("top_client", "messages of the client address with the most messages", func(t *Tops) *Top { return t.Client }),
+	topMetric("top_sender", "messages of the sender domain with the most messages", func(t *Tops) *Top { return &t.Sender }),
+	topMetric("top_domain", "messages that wait for the recipient domain with the most messages", func(t *Tops) *Top { return &t.Domain }),
 	onDemand(FamilyUp, units.Count, "whether the mail system runs, mail moves, and the queue was read to its end", func(s *Summary) *int64 {
 		if !s.KnowsUp() {
 			return nil

@@ -67,7 +67,7 @@ func newProblemCounter(distinct *distinctCounters) *problemCounter {
 	return p
 }
 
-// count counts a message for the given recipients among its own.
+// count counts a message. recipients are those of its recipients that the filter admits.
 func (p *problemCounter) count(m *Message, recipients []Recipient) {
 	p.messages++
 	hasReason := slices.ContainsFunc(recipients, func(r Recipient) bool { return r.Reason != "" })

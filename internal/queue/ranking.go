@@ -28,8 +28,8 @@ type Ranking struct {
 	Rows  []RankingRow // the most frequent first
 	Total RankingRow   // the whole stream, keys without a row included
 	// MaxUndercount is by how much the count of a row may be too low. It is 0 if there were few enough different
-	// keys. Otherwise no key that was seen more than twice as often is missing from the rows, unless there are
-	// more such keys than rows.
+	// keys. Otherwise the rows have every key that was seen more than 2*MaxUndercount times, unless there are more
+	// such keys than rows.
 	MaxUndercount int64
 }
 

@@ -447,7 +447,7 @@ func newReasonCounter() *reasonCounter {
 	return c
 }
 
-// add counts a message for the given recipients among its own.
+// add counts a message. recipients are those of its recipients that the filter admits.
 func (c *reasonCounter) add(name Name, recipients []Recipient) {
 	switch name {
 	case Hold:

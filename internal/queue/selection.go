@@ -16,9 +16,9 @@ type Selection struct {
 	// InOrder selects metrics in the order of the patterns instead of the table's, for formats that tell numbers
 	// apart by their place. All of them must be known then.
 	InOrder bool
-	// Growth says whether there are several readings, which know it.
+	// Growth reports whether readings are remembered, so that growth can be known.
 	Growth bool
-	// Distributed says whether there is room for histograms.
+	// Distributed reports whether there is room for histograms.
 	Distributed bool
 }
 

@@ -187,7 +187,8 @@ func Summarize(ctx context.Context, source Source, q Query) (*Summary, error) {
 
 type summarizer struct {
 	*Summary
-	reasons   *reasonCounter // nil if Query did not ask; likewise:
+	// The next four are nil if Query did not ask.
+	reasons   *reasonCounter
 	breakdown *breakdownBuilder
 	tops      *topCounter
 	sample    *sample

@@ -31,7 +31,7 @@ type Severity int
 const (
 	Remark      Severity = iota // worth a word
 	Warning                     // mail moves slowly, or not from everywhere, or that is all that this user can see
-	Unconfirmed                 // it may be Critical: there was no time for a second look
+	Unconfirmed                 // there was no time for the second look
 	Critical                    // mail does not move
 )
 

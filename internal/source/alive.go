@@ -32,7 +32,7 @@ func (s *liveSpool) Read(ctx context.Context, depth queue.Depth, visit func(*que
 	// Before the queue is read: it may be long because the system is down.
 	var down, unseen string
 	if s.filesAlone {
-		down, unseen = s.seen(ctx)
+		down, unseen = s.downByFiles(ctx)
 	} else {
 		down = s.down(ctx)
 	}
@@ -61,8 +61,8 @@ func (m mailSystem) showqSocket() string {
 }
 
 // down says why the mail system is known to be down: nothing listens for the queue manager, nor for showq. It is
-// empty if something does, and if that cannot be found out. The master listens before the queue manager's first
-// life and between its lives, and a connection leaves no trace in its log.
+// empty if something does, and if that cannot be found out. The master listens before the queue manager
+// first starts and between its runs, and a connection leaves no trace in its log.
 func (m mailSystem) down(ctx context.Context) string {
 	reason := refusal(m.qmgrSocket(), connect(ctx, m.qmgrSocket()))
 	if reason != "" && connect(ctx, m.showqSocket()) == nil {
@@ -71,10 +71,10 @@ func (m mailSystem) down(ctx context.Context) string {
 	return reason
 }
 
-// seen is down for a queue directory that is all that is known of the instance. A socket without a listener was left
-// behind. But one that is not there may have another name or may not have been mounted, and one that this process may
-// not use says nothing: unseen then says why nobody can tell.
-func (m mailSystem) seen(ctx context.Context) (down, unseen string) {
+// downByFiles is like down, for an instance of which only the queue directory is known. A socket without a listener means
+// down. A missing socket may have another name or not be mounted, and one without permission proves nothing: unseen then
+// says why.
+func (m mailSystem) downByFiles(ctx context.Context) (down, unseen string) {
 	for _, path := range []string{m.showqSocket(), m.qmgrSocket()} {
 		err := connect(ctx, path)
 		switch {

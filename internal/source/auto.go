@@ -66,7 +66,8 @@ func (p postfix) candidates(ctx context.Context, name string, maxOpenFiles int) 
 	return append(sources, postqueue), passedOver, nil
 }
 
-// isFinal reports whether any other source would fail for the same reason.
+// isFinal reports whether no other source is worth trying: this one worked, time is up, or every other one would fail for
+// the same reason.
 func isFinal(ctx context.Context, err error) bool {
 	_, down := errors.AsType[*queue.DownError](err)
 	_, indistinct := errors.AsType[*queue.IndistinctError](err)

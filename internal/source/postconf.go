@@ -16,13 +16,13 @@ import (
 	"example.org/postfix-queue-monitor/internal/units"
 )
 
-// postfix is the programs of one Postfix instance.
+// postfix is one Postfix instance: its configuration and its programs.
 type postfix struct {
 	configDir string   // empty: the default instance
 	dirs      []string // where programs are looked for; nil: the usual directories
 	root      bool     // they run as root, and trust nobody else's configuration
 
-	// readMainCF reads main.cf once, however many parameters are asked for. An instance of another run reads it anew.
+	// readMainCF reads main.cf once, however many parameters are asked for.
 	readMainCF func() (mainCF, error)
 }
 

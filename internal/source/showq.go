@@ -77,7 +77,7 @@ func (s *Showq) Read(ctx context.Context, _ queue.Depth, visit func(*queue.Messa
 	case errors.Is(err, errOldShowq):
 		return facts, fmt.Errorf("%s answers with text, as Postfix 3.0 and earlier do; use --source postqueue", path)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		err = errors.New("it ends before the end of the listing")
+		return facts, fmt.Errorf("%s ends before the end of the listing; look for showq in the mail log", path)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s does not speak the protocol of showq: %w; look for showq in the mail log", path, err)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HasListing reports whether standard input has a listing or a snapshot that nobody has read: whoever gave it forgot
-// --input. It takes nothing from it. Other data is for somebody else, as in a loop that reads host names.
+// HasListing reports whether standard input has a listing or a snapshot that was not read, as when --input was forgotten.
+// It consumes nothing. Other data is for another program, as in a loop that reads host names.
 func HasListing(stdin *os.File) bool {
 	start, err := peek(stdin)
 	return err == nil && listingStart().Match(start)

@@ -29,7 +29,7 @@ func (w *recordWindow) readFilter(f queueFile, rules envelopeRules) (string, err
 	return m.ContentFilter, err
 }
 
-// addFilters adds their content filter to messages of which only that says what they wait for.
+// addFilters adds the content filter to messages that wait for a transport which nothing else names.
 func (s *Spool) addFilters(ctx context.Context, messages []*queue.Message, rules envelopeRules) error {
 	byQueue := make(map[queue.Name][]*queue.Message)
 	for _, m := range messages {

@@ -44,7 +44,8 @@ func (r Range) MayAlertFrom(value int64) bool {
 	return float64(value) < r.Start || !math.IsInf(r.End, 1)
 }
 
-// Masks reports whether every value, from the least one on, that alerts other, and more, alert r.
+// Masks reports whether r hides other: every value from least up that alerts other also alerts r, and r alerts on more
+// besides.
 func (r Range) Masks(other Range, least int64) bool {
 	alerts, more := false, false
 	for _, limit := range []float64{float64(least), math.MaxInt64 / 2, r.Start, r.End, other.Start, other.End} {

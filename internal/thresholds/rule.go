@@ -42,7 +42,7 @@ func ParseRule(text string) (Rule, error) {
 // ruleHint says what was meant if a text that is not a range shows it.
 func ruleHint(rangeText string, named bool) string {
 	if strings.Contains(rangeText, "=") {
-		return "; give each metric an option of its own"
+		return "; use a separate option for each metric"
 	}
 	if named {
 		return ""

@@ -55,7 +55,7 @@ func TestParseRuleRefusals(t *testing.T) {
 func TestParseRuleSaysWhatWasMeant(t *testing.T) {
 	for text, want := range map[string]string{
 		"nosuch=3":          `unknown metric "nosuch"; known: emails, size, age, `,
-		"emails=1,size=20M": "; give each metric an option of its own",
+		"emails=1,size=20M": "; use a separate option for each metric",
 		"deferred:10":       "; write a threshold on a metric with =, as in deferred=10",
 		"emails>10":         "; write a threshold on a metric with =, as in emails=10",
 		"emails":            "; write a threshold on a metric with =, as in emails=10",

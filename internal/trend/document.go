@@ -33,10 +33,10 @@ type Key string
 
 const keyBytes = 16
 
-// NewKey returns the key of the messages of an instance that a filter admits. The queue directory is that of an instance
-// which Postfix does not know; else it is empty.
+// NewKey returns the key of the messages of an instance that a filter admits. queueDir is set if --queue-directory names
+// the queue, and empty otherwise.
 func NewKey(i queue.Instance, queueDir string, f queue.Filter) Key {
-	hash := fnv.New128a() // nobody makes two that are equal; package crypto takes 32 MiB of address space
+	hash := fnv.New128a() // nobody gains from a collision; package crypto would cost 32 MiB of address space
 	fmt.Fprintf(hash, "%q %q %q %q %q %q %q %q %q %d", i.Name, i.ConfigDir, queueDir, f.Queues,
 		f.Senders.Texts(), f.Logins.Texts(), f.Clients.Texts(), f.Recipients.Texts(), f.Reasons.Texts(), f.OlderThan)
 	return Key(hex.EncodeToString(hash.Sum(nil)))

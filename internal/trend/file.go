@@ -127,7 +127,7 @@ func (s *state) read() error {
 	return err
 }
 
-// openFile opens the file if there is one. To open anything but a regular file could have an effect.
+// openFile opens the file if there is one. Opening anything but a regular file could have side effects.
 func (s *state) openFile() error {
 	var stat unix.Stat_t
 	switch err := unix.Fstatat(int(s.dir.Fd()), s.name, &stat, unix.AT_SYMLINK_NOFOLLOW); {
@@ -176,8 +176,8 @@ func (s *state) lock() error {
 
 const othersMayWrite = 0o022
 
-// judgeWay returns an error for a part of the way to the file that is not root's, or that others may write to, if root
-// goes it: they could lead root elsewhere. From a sticky directory nobody can take away what is root's.
+// judgeWay rejects, for root, a part of the path that is not root's or that others may write to: they could redirect it.
+// From a sticky directory nobody can take away what is root's.
 func judgeWay(path string, stat *unix.Stat_t) error {
 	isLink, isSticky := stat.Mode&unix.S_IFMT == unix.S_IFLNK, stat.Mode&unix.S_ISVTX != 0
 	switch {
@@ -217,7 +217,7 @@ func checkFile(stat *unix.Stat_t) error {
 	case kind != unix.S_IFREG:
 		return errors.New("it is not a regular file")
 	case int(stat.Uid) != os.Geteuid():
-		return errors.New("it belongs to another user; each user needs a file of their own")
+		return errors.New("it belongs to another user; use a separate file for each user")
 	case stat.Mode&othersMayWrite != 0:
 		return errors.New("others can write to it; remove it")
 	}

@@ -89,7 +89,8 @@ func (s series) growth() (g queue.Growth, known bool) {
 	return queue.Growth{PerHour: round(perHour), Steady: slope(s.last(lately))*perHour > 0}, true
 }
 
-// last returns the samples of the last time, and as many before as it takes to span a minute; nil if there are too few.
+// last returns the samples of the last d, and as many earlier ones as it takes to span a minute; nil if there are too
+// few.
 func (s series) last(d time.Duration) series {
 	for i := range slices.Backward(s) {
 		span := s[len(s)-1].since(s[i])
@@ -125,8 +126,8 @@ func round(f float64) int64 {
 // horizon is how far a forecast looks: a slope of minutes says nothing about the day after tomorrow.
 const horizon = 48 * time.Hour
 
-// Until returns how long it takes from one number of messages to another if the growth goes on as it is. It is not known
-// if the growth changes its direction, or goes into the other one, or takes days.
+// Until returns how long it takes from one number of messages to another if growth goes on as it is. It is not known if
+// growth is not steady, leads away from that number, or would take more than two days.
 func Until(g queue.Growth, from int64, to float64) (d time.Duration, known bool) {
 	hours := (to - float64(from)) / float64(g.PerHour)
 	if !g.Steady || !(hours >= 0 && hours <= horizon.Hours()) {
