@@ -39,7 +39,7 @@ func (path File) write(ctx context.Context, document []byte, mode os.FileMode) e
 	return fmt.Errorf("cannot write %s: %w", path, err)
 }
 
-func (path File) replace(ctx context.Context, document []byte, mode os.FileMode) (err error) {
+func (path File) replace(ctx context.Context, document []byte, mode os.FileMode) error {
 	name := filepath.Base(string(path))
 	var dir *os.File
 	if err := disk.InTime(ctx, disk.SettleTime, func() (err error) {
@@ -49,7 +49,7 @@ func (path File) replace(ctx context.Context, document []byte, mode os.FileMode)
 		return err
 	}
 	defer func() {
-		if !errors.Is(err, context.DeadlineExceeded) { // else a call that hangs may still use it
+		if ctx.Err() == nil { // else a call that hangs may still use it
 			dir.Close()
 		}
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 // is renamed or, in a file system without unnamed files, while it is being written. And if nothing at all can
 // interrupt a system call, Replace returns, but the kernel keeps the process until the call has ended.
 func Replace(ctx context.Context, dir *os.File, name string, document []byte, mode os.FileMode) error {
-	err := replace(ctx, int(dir.Fd()), name, document, mode)
+	err := replace(ctx, dir, name, document, mode)
 	// Nobody knows the name of the temporary file.
 	if failed, ok := errors.AsType[*os.PathError](err); ok {
 		return failed.Err
@@ -29,29 +30,38 @@ func Replace(ctx context.Context, dir *os.File, name string, document []byte, mo
 	return err
 }
 
-func replace(ctx context.Context, at int, name string, document []byte, mode os.FileMode) (err error) {
+func replace(ctx context.Context, dir *os.File, name string, document []byte, mode os.FileMode) (err error) {
+	inTime := func(do func(at int) error) error {
+		return InTime(ctx, SettleTime, func() error {
+			defer runtime.KeepAlive(dir) // a call that hangs still uses it
+			return do(int(dir.Fd()))
+		})
+	}
 	// In the same directory, for the rename. The dot hides it from readers that take every file with a certain
 	// ending.
 	temporary := "." + name + ".new-" + strconv.FormatUint(rand.Uint64(), 36)
 	defer func() {
 		if err != nil {
-			_ = InTime(ctx, SettleTime, func() error { return unix.Unlinkat(at, temporary, 0) })
+			_ = inTime(func(at int) error { return unix.Unlinkat(at, temporary, 0) })
 		}
 	}()
-	err = InTime(ctx, SettleTime, func() error { return draft(ctx, at, temporary, document, mode) })
+	err = inTime(func(at int) error { return draft(ctx, at, temporary, document, mode) })
 	switch {
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return InTime(ctx, SettleTime, func() error { return unix.Renameat(at, temporary, at, name) })
+	return inTime(func(at int) error { return unix.Renameat(at, temporary, at, name) })
 }
 
 // draft writes the document to a new file of this name.
 func draft(ctx context.Context, at int, name string, document []byte, mode os.FileMode) error {
 	if done, err := draftUnnamed(ctx, at, name, document, mode); done || err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // nobody may be left who would remove it
 	}
 	return draftNamed(at, name, document, mode)
 }

@@ -167,19 +167,6 @@ func whenUsed(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// parseJSON reads the output of postqueue -j. The error is errCutOff if the last line has no end.
-func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
-	p := listingParser{visit: visit, json: &jsonParser{visit: visit}}
-	err = p.parse(r)
-	return p.json.unreadable, err
-}
-
-// parseText reads the output of postqueue -p.
-func parseText(r io.Reader, visit func(*queue.Message)) error {
-	p := listingParser{visit: visit, text: &textParser{visit: visit}}
-	return p.parse(r)
-}
-
 // facts adds what the listing says beyond its messages.
 func (p *listingParser) facts(facts queue.Facts) queue.Facts {
 	if p.json != nil {

@@ -427,3 +427,16 @@ func TestTextAfterABlankLine(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// parseJSON reads the output of postqueue -j. The error is errCutOff if the last line has no end.
+func parseJSON(r io.Reader, visit func(*queue.Message)) (unreadable int64, err error) {
+	p := listingParser{visit: visit, json: &jsonParser{visit: visit}}
+	err = p.parse(r)
+	return p.json.unreadable, err
+}
+
+// parseText reads the output of postqueue -p.
+func parseText(r io.Reader, visit func(*queue.Message)) error {
+	p := listingParser{visit: visit, text: &textParser{visit: visit}}
+	return p.parse(r)
+}

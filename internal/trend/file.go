@@ -56,7 +56,7 @@ func (path File) Record(ctx context.Context, now Clock, emails map[Key]int64) (m
 	if s.readOnly == nil {
 		s.readOnly = s.replace(ctx, next)
 	}
-	if !errors.Is(s.readOnly, context.DeadlineExceeded) { // else a call that hangs may still use it
+	if ctx.Err() == nil { // else a call that hangs may still use it
 		s.close()
 	}
 	return growth, path.explain("write", s.readOnly)
