@@ -149,7 +149,7 @@ func TestCron(t *testing.T) {
 		"down": changed("emit --format statsd", "emit --config-dir "+down.dir+" --format statsd",
 			"STATSD_PORT=8125", fmt.Sprint("STATSD_PORT=", silence.port)),
 		"mails": "* * * * * nobody echo cron mails to this test\n",
-		"snapshot": changed("\n* * * * * nobody", "\n#", "\n#* * * * * postfix", "\n* * * * * postfix",
+		"snapshot": changed("\n* * * * * postfix", "\n#", "\n#* * * * * postfix", "\n* * * * * postfix",
 			"/run/postfix-queue/snapshot.json", snapshot),
 	})
 	waitFor(t, "the entry about the instance that is down", func() (bool, any) {

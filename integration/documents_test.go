@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -263,9 +264,14 @@ func listenForDocuments(t *testing.T) {
 	t.Cleanup(server.Close)
 }
 
-// startDocumentedSSHD lets root log in as root, as somebody does who has read docs/remote.md to its end.
+// startDocumentedSSHD lets root and nagios log in as root, as somebody does who has read docs/remote.md to its end: what it
+// tells the reader to write into files is here.
 func startDocumentedSSHD(t *testing.T) {
 	t.Helper()
+	nagios, err := user.Lookup("nagios")
+	if err != nil {
+		t.Fatal(err)
+	}
 	const keys = `set -eu
 mkdir -p -m 700 /root/.ssh /run/sshd
 ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
@@ -274,11 +280,13 @@ ssh-keygen -A
 for name in mx1.example.org mail.example.org; do
 	echo "$name $(cat /etc/ssh/ssh_host_ed25519_key.pub)" >>/etc/ssh/ssh_known_hosts
 done
+printf 'Host mx1.example.org\n\tUser root\n' >>/etc/ssh/ssh_config
 `
 	if r := runAs(t, "root", "sh", "-c", keys); r.exitCode != 0 {
 		t.Fatal(r)
 	}
-	startDaemon(t, command{}, "/usr/sbin/sshd", "-D", "-o", "ListenAddress=127.0.0.1")
+	startDaemon(t, command{}, "/usr/sbin/sshd", "-D", "-o", "ListenAddress=127.0.0.1", "-o", "StrictModes=no",
+		"-o", "AuthorizedKeysFile=.ssh/authorized_keys "+nagios.HomeDir+"/.ssh/id_ed25519.pub")
 	waitFor(t, "sshd", func() (bool, any) {
 		r := runAs(t, "root", "ssh", "-o", "BatchMode=yes", "mx1.example.org", "true")
 		return r.exitCode == 0, r
