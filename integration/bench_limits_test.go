@@ -40,7 +40,7 @@ func BenchmarkLimits(b *testing.B) {
 	}
 	scales := []limitScale{
 		{name: "open files", option: "nofile", values: falling(24, 3, 1), unit: 1, runs: 10},
-		{name: "address space, MiB", option: "as", values: falling(1400, 100, 50), unit: 1 << 20, runs: 10},
+		{name: "address space, MiB", option: "as", values: falling(1500, 100, 50), unit: 1 << 20, runs: 10},
 		{name: "data, MiB", option: "data", values: falling(96, 8, 8), unit: 1 << 20, runs: 10},
 		{name: "stack, KiB", option: "stack", values: []int{128, 96, 64, 48, 32, 16, 8}, unit: 1 << 10, runs: 10},
 		{name: "processes and threads", option: "nproc", values: falling(20, 1, 1), unit: 1, runs: 30, spares: true},

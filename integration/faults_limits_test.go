@@ -16,7 +16,7 @@ import (
 // What the programs need for each source; the man pages say so. With less the Go runtime may end them.
 const (
 	needsFiles        = 16   // RLIMIT_NOFILE
-	needsAddressSpace = 13e8 // RLIMIT_AS
+	needsAddressSpace = 15e8 // RLIMIT_AS
 	needsData         = 64e6 // RLIMIT_DATA
 	needsStack        = 64e3 // RLIMIT_STACK
 	needsProcesses    = 16   // RLIMIT_NPROC; threads count

@@ -70,7 +70,7 @@ func (l *deferLogs) addReasons(m *queue.Message, log descriptor) error {
 
 // readError returns an error of reading a log, unless the log is a directory, or has gone meanwhile.
 func (l *deferLogs) readError(id string, err error) error {
-	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ESTALE) {
+	if errors.Is(err, unix.EISDIR) || l.confirmsGone(id, l.lastDepth, err) {
 		return nil
 	}
 	return l.named(id, l.lastDepth, err)

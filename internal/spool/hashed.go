@@ -76,15 +76,26 @@ func (h *hashedFiles) hasDir(name string) bool {
 func (h *hashedFiles) openAt(id string, depth int) (descriptor, error) {
 	file, err := h.dir.openAt(hashedPath(id, depth))
 	switch {
+	case h.confirmsGone(id, depth, err):
+		return noFile, nil
 	case err == nil:
 		file.fetchSoon()
 		h.lastDepth = depth
 		return file, nil
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO),
-		errors.Is(err, unix.ESTALE):
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return noFile, nil
 	}
 	return noFile, h.named(id, depth, err)
+}
+
+// confirmsGone reports whether an error says that a file in a network file system was removed meanwhile, and the directory
+// agrees.
+func (h *hashedFiles) confirmsGone(id string, depth int, err error) bool {
+	if !errors.Is(err, unix.ESTALE) {
+		return false
+	}
+	_, err = h.dir.statAt(hashedPath(id, depth))
+	return errors.Is(err, unix.ENOENT)
 }
 
 // named returns an error of a message's file, or nil.
