@@ -174,12 +174,18 @@ const postqueueProgram = "/usr/sbin/postqueue"
 // account of it.
 func measurePeak(t testing.TB, program string, args ...string) (r result, peakBytes int64) {
 	t.Helper()
+	return measurePeakWithin(t, patience, program, args...)
+}
+
+// measurePeakWithin does so with a program that may take some time.
+func measurePeakWithin(t testing.TB, limit time.Duration, program string, args ...string) (r result, peakBytes int64) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	report := filepath.Join(t.TempDir(), "peak")
-	measuring := command{env: []string{stageVariable + "=" + stageMeasure}}
+	measuring := command{env: []string{stageVariable + "=" + stageMeasure}, limit: limit}
 	r = measuring.run(t, self, append([]string{report, program}, args...)...)
 	peak, err := os.ReadFile(report)
 	if err != nil {
