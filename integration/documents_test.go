@@ -33,7 +33,9 @@ var elsewhere = map[string]string{
 
 	"check_postfix_queue -w 1000 -c 2000 -w growth=5000 --state /var/lib/nagios/postfix_queue.state": "TestGrowth",
 
-	"REQUIRE=all go test -tags integration -count=1 -v -run '^TestFaults$' ./integration":                ".ci/run",
+	"REQUIRE=all go test -tags integration -count=1 -v -run '^TestFaults$' ./integration":                  ".ci/run",
+	"go test -tags integration -run '^$' -bench BenchmarkListing -benchtime 1x -timeout 60m ./integration": "make bench",
+
 	"REQUIRE=all go test -tags integration -run '^$' -bench BenchmarkLimits -benchtime 1x ./integration": "make bench",
 	"REQUIRE=all go test -tags integration -run '^$' -bench BenchmarkFalseAlarms -benchtime 1x -timeout 60m " +
 		"./integration/": "make bench",
