@@ -140,7 +140,9 @@ func wantFiles(t *testing.T, k kind, plugins string) map[string]string {
 		"/usr/share/man/man8/check_postfix_queue.8.gz": plain,
 		"/usr/share/man/man1/postfix_queue_emit.1.gz":  plain,
 		k.zsh + "/_postfix_queue_monitor":              plain,
-		docs + "/README.md":                            plain,
+	}
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"} { // and CHANGELOG.md, see kind
+		want[docs+"/"+name] = plain
 	}
 	for _, program := range []string{"check_postfix_queue", "postfix_queue_emit"} {
 		want["/usr/share/bash-completion/completions/"+program] = plain
@@ -151,7 +153,7 @@ func wantFiles(t *testing.T, k kind, plugins string) map[string]string {
 	}
 	for _, dir := range []string{"docs", "contrib"} {
 		err := filepath.WalkDir("../"+dir, func(path string, e fs.DirEntry, err error) error {
-			if err == nil && !e.IsDir() {
+			if err == nil && !e.IsDir() && filepath.Ext(path) != ".go" {
 				want[docs+strings.TrimPrefix(path, "..")] = plain
 			}
 			return err
