@@ -11,8 +11,8 @@ import (
 )
 
 // BenchmarkThroughput reports how many messages a second Postfix takes and delivers, without a monitor and with three:
-// root's check and emitter (spool), and a check as nobody (postqueue), each once a second, which is 60 times as often as
-// usual. The ratio is the median of pairs.
+// root's check and emitter (spool), and a check as nobody (postqueue), each once a second, which is 60 times as often
+// as usual. The ratio is the median of pairs.
 func BenchmarkThroughput(b *testing.B) {
 	const messages, pairs = 3000, 9
 	server := newSMTPServer(b)

@@ -267,8 +267,8 @@ func listenForDocuments(t *testing.T) {
 	t.Cleanup(server.Close)
 }
 
-// startDocumentedSSHD lets root and nagios log in as root, as somebody does who has read docs/remote.md to its end: what
-// it tells the reader to write into files is here.
+// startDocumentedSSHD lets root and nagios log in as root, as somebody does who has read docs/remote.md to its
+// end: what it tells the reader to write into files is here.
 func startDocumentedSSHD(t *testing.T) {
 	t.Helper()
 	nagios, err := user.Lookup("nagios")

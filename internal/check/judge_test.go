@@ -82,6 +82,11 @@ func TestJudgeOneInstance(t *testing.T) {
 		return queue.Reading{Summary: s, Took: 8 * time.Second, Err: err}
 	}
 	deadline := fmt.Errorf("reading: %w", context.DeadlineExceeded)
+	withSpace := func(freeBytes int64) queue.Reading {
+		r := partial(deadline)
+		r.Summary.Space = &queue.Space{FreeBytes: freeBytes}
+		return r
+	}
 	const headline = "45 emails, 33.5 MiB, oldest 5h 59m"
 
 	tests := []struct {
@@ -454,29 +459,21 @@ func TestJudgeOneInstance(t *testing.T) {
 			line:  "at least 45 emails (above 10), 33.5 MiB, listing stopped after 8 s" + wayOut,
 		},
 		{
-			name: "time is up, too little space for certain",
-			reading: func() queue.Reading {
-				r := partial(deadline)
-				r.Summary.Space = &queue.Space{FreeBytes: 200 << 20}
-				return r
-			}(),
-			warn:  "10",
-			crit:  "100 spool_free=1G:",
-			state: Critical,
+			name:    "time is up, too little space for certain",
+			reading: withSpace(200 << 20),
+			warn:    "10",
+			crit:    "100 spool_free=1G:",
+			state:   Critical,
 			line: "200 MiB free for the queue (below 1 GiB); at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, " +
 				"listing stopped after 8 s",
 		},
 		{
-			name: "time is up, enough space for certain",
-			reading: func() queue.Reading {
-				r := partial(deadline)
-				r.Summary.Space = &queue.Space{FreeBytes: 200 << 30}
-				return r
-			}(),
-			warn:  "10",
-			crit:  "spool_free=1G:",
-			state: Warning,
-			line:  "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
+			name:    "time is up, enough space for certain",
+			reading: withSpace(200 << 30),
+			warn:    "10",
+			crit:    "spool_free=1G:",
+			state:   Warning,
+			line:    "at least 45 emails (above 10), 33.5 MiB, oldest 5h 59m, listing stopped after 8 s",
 		},
 		{
 			name:    "time is up, too few so far",

@@ -153,7 +153,9 @@ func TestManyDiagnostics(t *testing.T) {
 	const fatal = "postqueue: fatal: the queue is broken"
 	warnings := strings.Repeat("postqueue: warning: unused parameter\n", 10_000)
 	for name, text := range map[string]string{
-		"before them": fatal + "\n" + warnings, "among them": warnings + fatal + "\n" + warnings, "behind them": warnings + fatal,
+		"before them":     fatal + "\n" + warnings,
+		"among them":      warnings + fatal + "\n" + warnings,
+		"behind them":     warnings + fatal,
 		"with a long one": "postqueue: warning: " + strings.Repeat("x", 1<<20) + "\n" + fatal,
 	} {
 		t.Run(name, func(t *testing.T) {

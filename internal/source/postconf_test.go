@@ -174,21 +174,21 @@ func TestLimits(t *testing.T) {
 	tests := []struct {
 		name, mainCF, postconf string
 		active                 int64
-		run, mail, bounces     time.Duration // mail is 0 if both lifetimes are unknown
+		run, mail, bounces     time.Duration // mail is -1 if the lifetimes are unknown
 	}{
 		{"the defaults", "", "exit 1", 20_000, 5 * time.Minute, 5 * day, 5 * day},
 		{
 			"plain", "qmgr_message_active_limit = 7\nqueue_run_delay=600\nmaximal_queue_lifetime = 3\nbounce_queue_lifetime=12h",
 			"exit 1", 7, 10 * time.Minute, 3 * day, 12 * time.Hour,
 		},
-		{"short", "maximal_queue_lifetime = 1s", "exit 1", 20_000, 5 * time.Minute, time.Second, 5 * day},
+		{"zero", "maximal_queue_lifetime = 0", "exit 1", 20_000, 5 * time.Minute, 0, 5 * day},
 		{
 			"computed", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y\nbounce_queue_lifetime = $z",
 			`case $4 in qmgr*) echo 9;; max*) echo 2w;; *) echo 90;; esac`, 9, 5 * time.Minute, 14 * day, 90 * day,
 		},
 		{
 			"out of reach", "qmgr_message_active_limit = $x\nmaximal_queue_lifetime = $y", "exit 1",
-			20_000, 5 * time.Minute, 0, 0,
+			20_000, 5 * time.Minute, -1, 0,
 		},
 		{
 			"nonsense", "qmgr_message_active_limit = many\nmaximal_queue_lifetime = long", "exit 1",
@@ -203,7 +203,8 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			l, err := p.lifetimes(t.Context())
-			if known := tt.mail != 0; (err == nil) != known || known && l != (spool.Lifetimes{Mail: tt.mail, Bounces: tt.bounces}) {
+			known, want := tt.mail >= 0, spool.Lifetimes{Mail: tt.mail, Bounces: tt.bounces}
+			if (err == nil) != known || known && l != want {
 				t.Errorf("lifetimes %+v, %v", l, err)
 			}
 		})
